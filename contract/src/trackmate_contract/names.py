@@ -10,7 +10,7 @@ keys 250 bytes.
 import re
 from hashlib import sha256
 
-NAME = r"^[a-z]([a-z0-9-]*[a-z0-9])?$"
+NAME = r"^[a-z][a-z0-9-]*[a-z0-9]$"
 """What affiliates, streams, keys and pipelines may be called; at most `NAME_LENGTH` characters."""
 
 NAME_LENGTH = 40
