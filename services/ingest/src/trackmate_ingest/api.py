@@ -1,0 +1,131 @@
+"""
+What is not the hot path: health, readiness, the settings that Segment's browser SDK asks for, and
+the documentation of the whole.
+"""
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import swagger_ui_bundle
+from fastapi import APIRouter, Depends, FastAPI, Request, Response
+from fastapi.openapi.docs import get_swagger_ui_html
+from fastapi.responses import HTMLResponse, JSONResponse
+from fastapi.staticfiles import StaticFiles
+from pydantic import BaseModel
+from starlette.exceptions import HTTPException
+
+from trackmate_ingest import problems, segment
+from trackmate_ingest.collect import Collector
+from trackmate_ingest.keys import Use
+from trackmate_ingest.metrics import Metrics
+from trackmate_ingest.openapi import document, refusals
+from trackmate_ingest.problems import Answer, Kind, Refused
+
+_KIND = {404: problems.NOT_FOUND, 405: problems.METHOD_NOT_ALLOWED}
+
+router = APIRouter()
+
+
+def create_api(collector: Collector, metrics: Metrics) -> FastAPI:
+    """Build the app behind the hot path."""
+    api = FastAPI(title="Trackmate ingest", docs_url=None, redoc_url=None, openapi_url=None)
+    api.state.collector = collector
+    api.state.metrics = metrics
+    api.include_router(router)
+    assets = Path(swagger_ui_bundle.swagger_ui_path)
+    api.mount("/docs/assets", StaticFiles(directory=assets), name="assets")
+    api.add_exception_handler(HTTPException, _not_a_route)
+    api.add_exception_handler(Refused, _refused)
+    return api
+
+
+class Health(BaseModel):
+    """The process runs."""
+
+    status: str = "ok"
+
+
+class Readiness(BaseModel):
+    """Whether requests should be sent here."""
+
+    ready: bool
+    reason: str
+
+
+@router.get("/healthz", summary="Whether the process runs")
+async def healthz() -> Health:
+    return Health()
+
+
+@router.get(
+    "/readyz",
+    summary="Whether requests should be sent here",
+    responses={503: {"model": Readiness, "description": "Not now; `reason` says why"}},
+)
+async def readyz(request: Request, response: Response) -> Readiness:
+    if request.app.state.metrics.draining:
+        response.status_code = 503
+        return Readiness(ready=False, reason="draining: the process was asked to stop")
+    return Readiness(ready=True, reason="")
+
+
+def one_host(request: Request) -> str:
+    hosts = [value for name, value in request.scope["headers"] if name == b"host"]
+    return b", ".join(hosts).decode("latin-1")  # of two, a list that is no host name
+
+
+@router.get(
+    "/v1/projects/{key}/settings",
+    summary="What Segment's browser SDK asks for at start",
+    responses=refusals(400, 401, 414, 421),
+)
+async def settings(
+    key: str, request: Request, host: Annotated[str, Depends(one_host)]
+) -> dict[str, Any]:
+    ring = request.app.state.collector.directory.ring(host.encode("latin-1"))
+    found = ring.find(key.encode())
+    if found is None or found[0].use is Use.SERVER:
+        raise Refused(
+            problems.UNAUTHORIZED,
+            "This is no browser key of this host. Copy the key of the affiliate's page again.",
+        )
+    return segment.settings(key, host=host, scheme=request.url.scheme)
+
+
+@router.get("/openapi.json", include_in_schema=False)
+async def openapi(request: Request) -> JSONResponse:
+    return JSONResponse(document(request.app))
+
+
+@router.get("/docs", include_in_schema=False)
+async def docs() -> HTMLResponse:
+    return get_swagger_ui_html(
+        openapi_url="openapi.json",
+        title="Trackmate ingest",
+        swagger_js_url="docs/assets/swagger-ui-bundle.js",
+        swagger_css_url="docs/assets/swagger-ui.css",
+        swagger_favicon_url="docs/assets/favicon-32x32.png",
+    )
+
+
+async def _not_a_route(request: Request, error: Exception) -> Response:
+    assert isinstance(error, HTTPException)  # noqa: S101 - as it is registered
+    kind = _KIND.get(error.status_code, Kind("http", error.status_code, str(error.detail)))
+    detail = f"There is no route {request.method} {request.url.path}. Those there are: /docs"
+    allow = (error.headers or {}).get("Allow")
+    headers = [(b"allow", allow.encode())] if allow else None
+    return _response(Answer.problem(kind, detail, headers=headers))
+
+
+async def _refused(_: Request, error: Exception) -> Response:
+    assert isinstance(error, Refused)  # noqa: S101 - as it is registered
+    return _response(error.answer)
+
+
+def _response(answer: Answer) -> Response:
+    headers = {
+        name.decode(): value.decode()
+        for name, value in answer.headers
+        if not name.startswith(b"access-control-")  # added to every answer of the app
+    }
+    return Response(answer.body, answer.status, headers)

@@ -1,0 +1,186 @@
+"""
+The HTTP server: uvicorn, with what its stock lacks. A deadline for slow requests, refusals that a
+browser can read, and a drain that resets nobody.
+"""
+
+import asyncio
+import contextlib
+import ctypes
+import logging
+import socket
+import sys
+from typing import Any
+
+import uvicorn
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+
+from trackmate_ingest import problems
+from trackmate_ingest.metrics import Metrics
+from trackmate_ingest.problems import Answer
+
+_HEADER_SECONDS = 10.0
+_MAX_HEADER_BYTES = 32 * 1024
+_KEEP_ALIVE_SECONDS = 75  # more than a proxy keeps an idle connection: the proxy closes first
+_BACKLOG = 4096
+_QUIET_SECONDS = 0.25  # without traffic a draining server is done
+_SO_ATTACH_FILTER = 26  # Linux, asm-generic/socket.h
+
+_log = logging.getLogger("trackmate.ingest")
+
+
+class Connection(HttpToolsProtocol):
+    """One connection. `since` is when the request being received began; None between requests."""
+
+    since: float | None = None
+    _unfinished = 0
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        super().connection_made(transport)
+        self.since = self.loop.time()  # a silent connection is a slow request
+
+    def data_received(self, data: bytes) -> None:
+        super().data_received(data)
+        if self.since is not None:
+            self._check_headers(len(data))
+
+    def on_message_begin(self) -> None:
+        super().on_message_begin()
+        self.since = self.loop.time()
+        self._unfinished = 0
+
+    def on_message_complete(self) -> None:
+        self.since = None
+        super().on_message_complete()
+
+    def _check_headers(self, size: int) -> None:
+        """Bound what an endless header may keep in memory."""
+        if self.scope is None or "path" in self.scope or self.transport.is_closing():
+            return
+        self._unfinished += size
+        if self._unfinished > _MAX_HEADER_BYTES:
+            detail = f"The headers are over {_MAX_HEADER_BYTES} bytes. Send fewer or shorter ones."
+            self._refuse(Answer.problem(problems.HEADERS_TOO_LARGE, detail))
+
+    def send_400_response(self, msg: str) -> None:
+        detail = "The request is not well-formed HTTP/1.1 (RFC 9112). Send it with an HTTP library."
+        self._refuse(Answer.problem(problems.BAD_REQUEST, detail))
+
+    def check_deadline(self, now: float) -> None:
+        """End a request that takes too long to arrive; one that never spoke just closes."""
+        if self.since is None:
+            return
+        seconds = _HEADER_SECONDS
+        if self.scope is not None and "path" in self.scope:
+            seconds = self.scope.get("body_timeout_s", seconds)  # type: ignore[assignment]
+        if now - self.since < seconds:
+            return
+        if self.scope is None:
+            self.transport.close()
+            return
+        detail = (
+            f"The request was not complete after {seconds:g} s. Send it again, faster or smaller."
+        )
+        self._refuse(Answer.problem(problems.TOO_SLOW, detail))
+
+    def _refuse(self, answer: Answer) -> None:
+        self.since = None
+        started = self.cycle is not None and self.cycle.response_started
+        if not started or self.cycle.response_complete:
+            self.transport.write(answer.raw())
+        self.transport.close()
+
+
+class Server(uvicorn.Server):
+    """
+    Serves one ASGI app on sockets that are bound already.
+
+    On SIGTERM it goes on accepting, with `Connection: close` on every answer, until nothing comes
+    any more or `drain_seconds` have passed. A load balancer that still sends here is served.
+    """
+
+    def __init__(self, app: Any, metrics: Metrics, *, drain_seconds: float = 10.0) -> None:
+        super().__init__(
+            uvicorn.Config(
+                app,
+                http=Connection,
+                ws="none",
+                lifespan="off",
+                access_log=False,  # ours is in logs.py, and never shows a query string
+                log_config=None,
+                server_header=False,
+                backlog=_BACKLOG,
+                timeout_keep_alive=_KEEP_ALIVE_SECONDS,
+                timeout_graceful_shutdown=int(drain_seconds),
+            )
+        )
+        self._metrics = metrics
+        self._drain_seconds = drain_seconds
+
+    async def on_tick(self, counter: int) -> bool:
+        if counter % 10 == 0:
+            now = asyncio.get_running_loop().time()
+            for connection in list(self._connections()):
+                connection.check_deadline(now)
+        return await super().on_tick(counter)
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        self._metrics.draining = True
+        _log.info("draining", extra={"fields": {"seconds": self._drain_seconds}})
+        self.server_state.default_headers.append((b"connection", b"close"))
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(self._drain_seconds):
+                await self._quiet()
+        await _accept_the_rest(sockets or [])
+        for server in self.servers:
+            server.close()
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(1):
+                await self._answered()
+        await super().shutdown(sockets)
+
+    async def _quiet(self) -> None:
+        """Return when no request came for a while and none is under way."""
+        seen, since = -1, 0.0
+        loop = asyncio.get_running_loop()
+        while True:
+            state = self.server_state
+            if state.total_requests != seen or state.tasks or self._receiving():
+                seen, since = state.total_requests, loop.time()
+            if loop.time() - since >= _QUIET_SECONDS:
+                return
+            await asyncio.sleep(0.01)
+
+    async def _answered(self) -> None:
+        """Return when every accepted connection has had its answer."""
+        while self.server_state.tasks or self._receiving():  # noqa: ASYNC110 - uvicorn tells no event
+            await asyncio.sleep(0.01)
+
+    def _receiving(self) -> bool:
+        return any(connection.since is not None for connection in self._connections())
+
+    def _connections(self) -> set[Connection]:
+        return self.server_state.connections  # type: ignore[return-value]
+
+
+async def _accept_the_rest(sockets: list[socket.socket]) -> None:
+    """
+    Let nobody new in, and everybody who is at the door.
+
+    Closing a listening socket resets connections that wait to be accepted. A packet filter that
+    drops everything (Linux, socket(7)) keeps newcomers out while the loop accepts the rest; they
+    try again and then meet a closed port, which is no answer to a request.
+    """
+    if sys.platform == "linux":
+        for listener in sockets:
+            _drop_packets(listener)
+    await asyncio.sleep(0.05)
+
+
+class _Program(ctypes.Structure):
+    _fields_ = (("length", ctypes.c_ushort), ("filter", ctypes.c_void_p))
+
+
+def _drop_packets(listener: socket.socket) -> None:
+    drop_all = ctypes.create_string_buffer(b"\x06\x00\x00\x00\x00\x00\x00\x00")  # BPF_RET 0
+    program = _Program(1, ctypes.addressof(drop_all))
+    listener.setsockopt(socket.SOL_SOCKET, _SO_ATTACH_FILTER, bytes(program))

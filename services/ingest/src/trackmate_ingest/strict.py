@@ -1,0 +1,200 @@
+"""
+The exact reading of a body: the bytes of its events, or which event is at fault, where and why.
+
+`slicing` asks here whenever msgspec, which is faster, refuses a body: msgspec refuses some JSON
+(lone surrogates) and tells neither the event nor the whole truth. One JSON text is the business of
+`scanning`; this module knows what stands around the events.
+"""
+
+import re
+from collections.abc import Iterator
+from typing import NoReturn
+
+from trackmate_ingest.refusals import Malformed, OverLimit
+from trackmate_ingest.scanning import (
+    NO_COLON,
+    NO_COMMA,
+    NO_NAME,
+    TRAILING_COMMA,
+    WHITE_SPACE,
+    Fault,
+    is_too_deep,
+    refuse_beyond,
+    scan,
+)
+
+_VISIBLE = re.compile(rf"[^{WHITE_SPACE}]")
+_NEVER_JSON = "\0"  # ends every text, so that it is at fault where it ends
+
+
+def json(body: bytes, most: int) -> list[bytes]:
+    """The elements of a top-level array, else the one text."""
+    reading = _Reading(body)
+    values = reading.array(most) if reading.peek() == "[" else [reading.event(0)]
+    reading.end()
+    return _some(values)
+
+
+def lines(body: bytes, most: int) -> list[bytes]:
+    """The texts of a body that has a newline between any two."""
+    reading = _Reading(body)
+    values: list[bytes] = []
+    while not (values and reading.is_at_end()):
+        if values and not reading.on_new_line:
+            reading.fail("a newline between two events is missing")
+        values.append(reading.event(len(values)))
+        if len(values) > most:
+            raise OverLimit.too_many(most)
+    return values
+
+
+def batch(body: bytes, most: int) -> tuple[list[bytes], object]:
+    """The elements of an object's array `batch`, and its `writeKey`; of duplicates the last."""
+    reading = _Reading(body)
+    found: dict[object, object] = {}
+    events: list[bytes] | None = None
+    for name in reading.members():
+        if name == "batch":
+            events = reading.array(most) if reading.peek() == "[" else None
+        if name != "batch" or events is None:
+            found[name] = reading.value()
+    reading.end()
+    if events is None:
+        raise Malformed("no array named batch", offset=0)
+    return _some(events), found.get("writeKey")
+
+
+def call(body: bytes) -> bytes:
+    """The one object that the body is."""
+    reading = _Reading(body)
+    if reading.peek() != "{":
+        reading.fail("not a JSON object", index=0)
+    value = reading.event(0)
+    reading.end()
+    return value
+
+
+def write_key(body: bytes) -> object:
+    """The member `writeKey` of the object that the body is, whatever its type."""
+    reading = _Reading(body)
+    members = {name: reading.value() for name in reading.members()}
+    reading.end()
+    return members.get("writeKey")
+
+
+def _some(values: list[bytes]) -> list[bytes]:
+    if not values:
+        raise Malformed("the body holds no event", offset=0)
+    return values
+
+
+def _decode(body: bytes) -> tuple[str, str]:
+    """The text as far as it is UTF-8, and what is wrong with reading beyond it."""
+    try:
+        text = body.decode()
+    except UnicodeDecodeError as error:
+        return body[: error.start].decode(), "invalid UTF-8"
+    return text, "the body ends early" if text.strip(WHITE_SPACE) else "the body holds no event"
+
+
+class _Reading:
+    """A body that is read from front to back, and fails with Malformed."""
+
+    def __init__(self, body: bytes) -> None:
+        text, self._beyond = _decode(body)
+        self._text = text + _NEVER_JSON
+        self._end = len(text)
+        self._at = 0
+        self.on_new_line = True
+        """Whether the white space that was passed over last has a newline."""
+
+    def peek(self) -> str:
+        """Pass over white space; give the character there, at the end one that is not JSON."""
+        start = self._at
+        if self._text[start] in WHITE_SPACE:
+            self._at = next(_VISIBLE.finditer(self._text, start)).start()
+        self.on_new_line = "\n" in self._text[start : self._at]
+        return self._text[self._at]
+
+    def take(self, char: str) -> bool:
+        """Pass over this character, if it is the next."""
+        found = self.peek() == char
+        self._at += found
+        return found
+
+    def is_at_end(self) -> bool:
+        self.peek()
+        return self._at == self._end
+
+    def end(self) -> None:
+        if not self.is_at_end():
+            self.fail("text after the end of the JSON text")
+
+    def value(self, index: int | None = None) -> object:
+        """Pass over one JSON text; give it decoded."""
+        self.peek()
+        try:
+            value, self._at = scan(self._text, self._at)
+        except Fault as fault:
+            self.fail(fault.what, at=fault.at, index=index)
+        return value
+
+    def event(self, index: int) -> bytes:
+        """Pass over one JSON text that is an event; give its bytes."""
+        if self.is_at_end():
+            self.fail(self._beyond)
+        start = self._at
+        self.value(index)
+        event = self._text[start : self._at].encode()
+        if is_too_deep(event):
+            self._refuse_deep(start, index)
+        return event
+
+    def array(self, most: int) -> list[bytes]:
+        """Pass over an array of events; give their bytes."""
+        events: list[bytes] = []
+        for _ in self.items("]"):
+            events.append(self.event(len(events)))
+            if len(events) > most:
+                raise OverLimit.too_many(most)
+        return events
+
+    def members(self) -> Iterator[object]:
+        """Pass over an object; give each name and stop at its value, for the caller to pass."""
+        if self.peek() != "{":
+            self.fail("not a JSON object")
+        for _ in self.items("}"):
+            if self.peek() != '"':
+                self.fail(NO_NAME)
+            name = self.value()
+            if not self.take(":"):
+                self.fail(NO_COLON)
+            yield name
+
+    def items(self, closing: str) -> Iterator[None]:
+        """Pass over an array or object; stop at each item, for the caller to pass."""
+        self._at += 1
+        if self.take(closing):
+            return
+        while True:
+            yield
+            follower, at = self.peek(), self._at
+            if follower not in (closing, ","):
+                self.fail(NO_COMMA)
+            self._at += 1
+            if follower == closing:
+                return
+            if self.peek() == closing:
+                self.fail(TRAILING_COMMA, at=at)
+
+    def fail(self, what: str, *, at: int | None = None, index: int | None = None) -> NoReturn:
+        at = self._at if at is None else at
+        if at >= self._end:
+            at, what = self._end, self._beyond
+        raise Malformed(what, offset=len(self._text[:at].encode()), index=index)
+
+    def _refuse_deep(self, start: int, index: int) -> None:
+        try:
+            refuse_beyond(self._text, start, self._at)
+        except Fault as fault:
+            self.fail(fault.what, at=fault.at, index=index)
