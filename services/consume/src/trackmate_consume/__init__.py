@@ -1,0 +1,1 @@
+"""Consume: reads records, translates them, writes them to a sink and commits."""

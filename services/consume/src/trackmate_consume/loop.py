@@ -1,0 +1,84 @@
+"""
+The consume loop: read, translate, write, settle, commit. In this order, so that a crash repeats
+events and never loses them; and what is repeated is recognised.
+"""
+
+import asyncio
+import logging
+import random
+from collections.abc import Awaitable, Callable, Sequence
+from typing import TypeVar
+
+from trackmate_consume.ledger import Counts, Outcome, Place, Settled
+from trackmate_consume.sinks import Document, Down, Sink
+from trackmate_consume.source import Fetched, Source
+from trackmate_contract.record import Record
+
+Translate = Callable[[Record], Document]
+Result = TypeVar("Result")
+
+_MOST = 500  # records a step: bounds memory, and how long one step keeps the event loop
+_LONGEST_WAIT_S = 30.0  # between tries while a sink is down
+_STORED = frozenset({Outcome.DELIVERED, Outcome.CONFLICT})
+
+_log = logging.getLogger("trackmate.consume")
+
+
+class Pipeline:
+    """Moves the records of one source into one sink. `last_error` is "" when all is well."""
+
+    def __init__(self, name: str, source: Source, translate: Translate, sink: Sink) -> None:
+        self.name = name
+        self.last_error = ""
+        self._source = source
+        self._translate = translate
+        self._sink = sink
+
+    async def run(self) -> None:
+        """Run until cancelled."""
+        while True:
+            await self.step()
+
+    async def step(self) -> None:
+        """Settle the next records, however long the sink is down."""
+        fetched = await self._source.read(most=_MOST)
+        documents = [self._translate(record) for record in fetched.records]
+        outcomes = await self._persist(lambda: self._write(documents))
+        settled = Settled(_positions(fetched), _counts(fetched, outcomes))
+        await self._persist(lambda: self._source.commit(settled))
+
+    async def _write(self, documents: list[Document]) -> Sequence[Outcome]:
+        return await self._sink.write(documents) if documents else ()
+
+    async def _persist(self, attempt: Callable[[], Awaitable[Result]]) -> Result:
+        """Repeat while the other side is down: with full jitter, and without limit."""
+        tries = 0
+        while True:
+            try:
+                result = await attempt()
+            except Down as down:
+                self._note(str(down))
+                longest = min(_LONGEST_WAIT_S, 0.1 * 2**tries)
+                await asyncio.sleep(random.uniform(0, longest))  # noqa: S311 - spreads the tries
+                tries = min(tries + 1, 10)
+            else:
+                self._note("")
+                return result
+
+    def _note(self, error: str) -> None:
+        if error != self.last_error:
+            fields = {"pipeline": self.name, "error": error}
+            _log.warning("down" if error else "up again", extra={"fields": fields})
+        self.last_error = error
+
+
+def _counts(fetched: Fetched, outcomes: Sequence[Outcome]) -> Counts:
+    made = sum(outcome in _STORED for outcome in outcomes)
+    return Counts.of(outcomes, expired=fetched.expired, documents=made)
+
+
+def _positions(fetched: Fetched) -> dict[Place, int]:
+    positions = dict(fetched.positions)
+    for record in fetched.records:  # in order, so the last of each place stays
+        positions[record.stream, record.partition] = record.offset + 1
+    return positions

@@ -1,0 +1,37 @@
+"""
+Where a pipeline reads. Two sources exist: the embedded log and Kafka.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from trackmate_consume.ledger import Place, Settled
+from trackmate_contract.record import Record
+
+
+@dataclass(frozen=True, slots=True)
+class Fetched:
+    """Records in the order of each place, and what was lost to retention just before them."""
+
+    records: Sequence[Record]
+    expired: int = 0
+    positions: tuple[tuple[Place, int], ...] = ()
+    """Where a place continues when records expired without one left to read."""
+
+
+class Source(Protocol):
+    """The records of one pipeline, from where it last committed."""
+
+    async def read(self, *, most: int) -> Fetched:
+        """
+        Wait for records and return at most `most` of them, each offset once in a process's life.
+
+        What was read and not committed comes again after a restart.
+        """
+
+    async def commit(self, settled: Settled) -> None:
+        """
+        Write the positions and their counts in one write, so that no crash can part them.
+        Raises Down when that is not known; repeating is safe.
+        """
