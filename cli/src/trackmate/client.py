@@ -1,0 +1,81 @@
+"""
+How the command line talks to a running instance, and what it says when it cannot.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any, cast
+
+import httpx
+
+from trackmate.dev.address import Address
+
+
+class NoInstance(Exception):  # noqa: N818 - said to a person as it is
+    """Nothing runs in this folder."""
+
+
+class Declined(Exception):  # noqa: N818 - said to a person as it is
+    """The instance refused, in its own words."""
+
+
+class Client:
+    """The console's API of one instance."""
+
+    def __init__(self, address: Address) -> None:
+        self.address = address
+        self.http = httpx.Client(base_url=address.url, timeout=30, trust_env=False)
+
+    def affiliates(self) -> dict[str, Any]:
+        return cast("dict[str, Any]", self._ask("GET", "/api/affiliates"))
+
+    def affiliate(self, name: str) -> dict[str, Any]:
+        return cast("dict[str, Any]", self._ask("GET", f"/api/affiliates/{name}"))
+
+    def change_keys(self, path: str, body: dict[str, Any] | None = None) -> list[dict[str, Any]]:
+        answer = self._ask("POST", f"/api/affiliates/{path}", json=body)
+        return cast("list[dict[str, Any]]", answer)
+
+    @contextmanager
+    def records(self, name: str, **wanted: Any) -> Iterator[Iterator[str]]:
+        """The lines of `/api/affiliates/{name}/records`, as they come."""
+        path = f"/api/affiliates/{name}/records"
+        with self.http.stream("GET", path, params=wanted, timeout=None) as response:
+            if response.is_error:
+                response.read()
+                raise Declined(_detail(response))
+            yield response.iter_lines()
+
+    def _ask(self, method: str, path: str, **more: Any) -> Any:
+        response = self.http.request(method, path, **more)
+        if response.is_error:
+            raise Declined(_detail(response))
+        return response.json()
+
+
+@contextmanager
+def connected() -> Iterator[Client]:
+    """The instance of the current folder. Raises NoInstance."""
+    address = Address.read()
+    if address is None:
+        raise NoInstance("No Trackmate runs in this folder. Start one here: trackmate dev")
+    client = Client(address)
+    try:
+        yield client
+    except httpx.ConnectError:
+        raise NoInstance(
+            f"The instance at {address.url} (process {address.pid}) no longer answers. "
+            "Start it again in this folder: trackmate dev"
+        ) from None
+    finally:
+        client.http.close()
+
+
+def _detail(response: httpx.Response) -> str:
+    try:
+        detail = response.json()["detail"]
+    except (ValueError, KeyError, TypeError):
+        return f"The instance answered {response.status_code}."
+    if isinstance(detail, list):  # FastAPI's list of faults in a request
+        return "; ".join(f"{fault['loc'][-1]}: {fault['msg']}" for fault in detail)
+    return str(detail)

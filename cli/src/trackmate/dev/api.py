@@ -1,0 +1,164 @@
+"""
+The API of the console, which the command line uses too.
+"""
+
+import sqlite3
+from collections.abc import Callable
+from datetime import datetime
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Depends, HTTPException, Request
+from fastapi.responses import StreamingResponse
+from pydantic import BaseModel, Field
+
+from trackmate.dev import shown, views
+from trackmate.dev.instance import Instance
+from trackmate.embedded import keybook
+from trackmate.embedded.affiliate import EmbeddedAffiliate, now_ms
+from trackmate_contract.names import NAME, NAME_LENGTH
+from trackmate_contract.quantity import instant, seconds
+from trackmate_ingest.keys import Use
+
+router = APIRouter(prefix="/api/affiliates")
+
+
+def instance_of(request: Request) -> Instance:
+    found: Instance = request.app.state.instance
+    return found
+
+
+def running(name: str, request: Request) -> EmbeddedAffiliate:
+    """The affiliate that the path names; 404 with what there is."""
+    affiliates = instance_of(request).affiliates
+    if name not in affiliates:
+        known = ", ".join(sorted(affiliates)) or "none"
+        raise HTTPException(404, f"No affiliate {name!r} runs here. There is: {known}.")
+    return affiliates[name]
+
+
+Here = Annotated[Instance, Depends(instance_of)]
+Named = Annotated[EmbeddedAffiliate, Depends(running)]
+
+
+class NewKey(BaseModel):
+    """A key to be made beside those of the spec."""
+
+    name: Annotated[str, Field(pattern=NAME, max_length=NAME_LENGTH)]
+    use: Use = Use.SERVER
+    origins: list[str] = []
+    expires: datetime | None = None
+
+
+class Rotation(BaseModel):
+    """How long the old value lives on."""
+
+    grace: str = "24h"
+
+
+@router.get("")
+def list_affiliates(here: Here, request: Request) -> dict[str, Any]:
+    url = request.app.state.url
+    return {
+        "affiliates": [shown.affiliate(a, url) for _, a in sorted(here.affiliates.items())],
+        "faults": [misfit._asdict() for misfit in here.misfits],
+        "notices": here.notices,
+        "data": str(here.data),
+    }
+
+
+@router.get("/{name}")
+def show_affiliate(found: Named, request: Request) -> dict[str, Any]:
+    return shown.affiliate(found, request.app.state.url)
+
+
+@router.get("/{name}/figures")
+def show_figures(found: Named) -> dict[str, Any]:
+    return found.figures()
+
+
+@router.get("/{name}/live")
+async def show_live(found: Named, here: Here) -> StreamingResponse:
+    feed = views.live(found.database, here.closing)
+    return StreamingResponse(feed, media_type="text/event-stream")
+
+
+@router.get("/{name}/records")
+async def list_records(
+    found: Named,
+    here: Here,
+    stream: str | None = None,
+    since: str = "earliest",
+    limit: Annotated[int | None, Field(ge=0)] = None,
+    *,
+    follow: bool = False,
+) -> StreamingResponse:
+    wanted = views.Wanted(
+        stream,
+        since_ms=_epoch_ms(since),
+        from_end=since == "latest",
+        limit=limit,
+        follow=follow,
+    )
+    lines = views.tail(found.database, here.closing, wanted)
+    return StreamingResponse(lines, media_type="application/x-ndjson")
+
+
+@router.post("/{name}/keys")
+async def create_key(found: Named, here: Here, key: NewKey) -> list[dict[str, Any]]:
+    expires_ms = int(key.expires.timestamp() * 1000) if key.expires else None
+
+    def change(connection: sqlite3.Connection) -> None:
+        keybook.create(
+            connection,
+            key.name,
+            use=key.use,
+            origins=key.origins,
+            now_ms=now_ms(),
+            expires_ms=expires_ms,
+        )
+
+    return await _change(found, here, change)
+
+
+@router.post("/{name}/keys/{key}/rotate")
+async def rotate_key(
+    found: Named, here: Here, key: str, rotation: Rotation
+) -> list[dict[str, Any]]:
+    grace_ms = _grace_ms(rotation.grace)
+    return await _change(
+        found, here, lambda c: keybook.rotate(c, key, now_ms=now_ms(), grace_ms=grace_ms)
+    )
+
+
+@router.post("/{name}/keys/{key}/revoke")
+async def revoke_key(found: Named, here: Here, key: str) -> list[dict[str, Any]]:
+    return await _change(found, here, lambda c: keybook.revoke(c, key, now_ms=now_ms()))
+
+
+async def _change(
+    found: EmbeddedAffiliate, here: Instance, change: Callable[[sqlite3.Connection], None]
+) -> list[dict[str, Any]]:
+    try:
+        await found.change_keys(change)
+    except keybook.UnknownKey as error:
+        raise HTTPException(404, str(error)) from None
+    except ValueError as error:
+        raise HTTPException(409, str(error)) from None
+    here.open_doors()
+    return [shown.write_key(key) for key in found.keys]
+
+
+def _epoch_ms(since: str) -> int:
+    if since in {"earliest", "latest"}:
+        return 0
+    try:
+        return int(instant(since).timestamp() * 1000)
+    except ValueError as error:
+        raise HTTPException(422, str(error)) from None
+
+
+def _grace_ms(grace: str) -> int:
+    try:
+        return 0 if grace in {"0", "0s"} else seconds(grace) * 1000
+    except ValueError as error:
+        raise HTTPException(422, str(error)) from None

@@ -1,0 +1,111 @@
+"""
+The running instance: the affiliates of a folder, made, changed and put away as the folder says.
+"""
+
+import asyncio
+import logging
+import secrets
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from trackmate.embedded.affiliate import EmbeddedAffiliate, NameConflict
+from trackmate.folder import Declared, Folder, Misfit, secret_value
+from trackmate_contract.affiliate import Affiliate
+from trackmate_ingest.app import Ingest
+from trackmate_ingest.intake import Directory
+from trackmate_ingest.metrics import Metrics
+
+_log = logging.getLogger("trackmate.dev")
+
+
+@dataclass
+class Changes:
+    """What one look at the folder led to."""
+
+    added: list[str] = field(default_factory=list)
+    changed: list[str] = field(default_factory=list)
+    removed: list[str] = field(default_factory=list)
+    misfits: list[Misfit] = field(default_factory=list)
+    notices: list[str] = field(default_factory=list)
+
+    def __bool__(self) -> bool:
+        return bool(self.added or self.changed or self.removed or self.misfits or self.notices)
+
+
+class Instance:
+    """Every affiliate of the folder, on the data of one directory."""
+
+    def __init__(self, data: Path, metrics: Metrics) -> None:
+        data.mkdir(parents=True, exist_ok=True)
+        self.data = data
+        self.metrics = metrics
+        self.affiliates: dict[str, EmbeddedAffiliate] = {}
+        self.misfits: list[Misfit] = []
+        self.notices: list[str] = []
+        self.ingest = Ingest(Directory([], loopback=True), metrics)
+        self.closing = asyncio.Event()
+        """Set when the process is to stop: live views end themselves."""
+        self._root = _root_secret(data)
+        self._files: dict[str, str] = {}
+
+    async def apply(self, folder: Folder) -> Changes:
+        """Make the running state what the folder says; what is faulty there stays as it was."""
+        changes = Changes(misfits=list(folder.misfits), notices=list(folder.notices))
+        for name, declared in folder.affiliates.items():
+            try:
+                await self._apply_one(declared, folder, changes)
+            except NameConflict as conflict:
+                line = declared.lines.find("spec.id")
+                changes.misfits.append(Misfit(declared.file, line, "spec.id", str(conflict)))
+            self._files[name] = declared.file
+        for name in set(self.affiliates) - set(folder.affiliates):
+            if self._files[name] not in folder.broken:
+                await self.affiliates.pop(name).close()
+                changes.removed.append(name)
+        self.misfits, self.notices = changes.misfits, changes.notices
+        self.open_doors()
+        return changes
+
+    def open_doors(self) -> None:
+        """Let ingest see the affiliates and keys as they are now."""
+        intakes = [running.intake() for running in self.affiliates.values()]
+        self.ingest.collector.directory = Directory(intakes, loopback=True)
+
+    async def close(self) -> None:
+        for running in self.affiliates.values():
+            await running.close()
+
+    async def _apply_one(self, declared: Declared, folder: Folder, changes: Changes) -> None:
+        affiliate = declared.affiliate
+        given = _given(folder, affiliate)
+        running = self.affiliates.get(affiliate.name)
+        if running is None:
+            running = EmbeddedAffiliate(affiliate, self.data, self._root)
+            try:
+                await running.start(given)
+            except NameConflict:
+                await running.close()
+                raise
+            self.affiliates[affiliate.name] = running
+            changes.added.append(affiliate.name)
+        elif running.affiliate != affiliate or running.given != given:
+            await running.follow(affiliate, given)
+            changes.changed.append(affiliate.name)
+
+
+def _given(folder: Folder, affiliate: Affiliate) -> dict[str, str]:
+    values = {
+        key.name: secret_value(folder, affiliate, key.name) for key in affiliate.spec.ingest.keys
+    }
+    return {name: value for name, value in values.items() if value is not None}
+
+
+def _root_secret(data: Path) -> bytes:
+    """What every write key is derived from; made once."""
+    path = data / "root.secret"
+    try:
+        return path.read_bytes()
+    except FileNotFoundError:
+        path.touch(mode=0o600)
+        path.write_bytes(secrets.token_bytes(32))
+        return path.read_bytes()

@@ -1,0 +1,178 @@
+"""
+One process from start to end: take the data, bind the ports, follow the folder, serve, drain.
+"""
+
+import asyncio
+import contextlib
+import errno
+import fcntl
+import os
+import socket
+from collections.abc import Awaitable, Callable, Iterator, MutableMapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from threading import Thread
+from typing import Any
+from wsgiref.simple_server import WSGIServer
+
+import uvloop
+from prometheus_client import CollectorRegistry, start_http_server
+from watchfiles import awatch
+
+from trackmate.dev.address import Address
+from trackmate.dev.console import create_console
+from trackmate.dev.instance import Changes, Instance
+from trackmate.folder import read_folder
+from trackmate_ingest.metrics import Metrics
+from trackmate_ingest.server import Server
+
+_LOOPBACK = "127.0.0.1"
+_INGEST_PATHS = ("/v1/", "/healthz", "/readyz", "/openapi.json", "/docs")
+
+App = Callable[..., Awaitable[None]]
+
+
+class CannotStart(Exception):  # noqa: N818 - said to a person as it is
+    """What keeps the instance from starting, and the cure."""
+
+
+@dataclass(frozen=True)
+class Options:
+    """What `trackmate dev` was asked for."""
+
+    folder: Path
+    data: Path
+    port: int
+    metrics_port: int | None
+    drain_seconds: float = 10.0
+
+
+@dataclass(frozen=True)
+class Reporter:
+    """How the instance speaks to the person who started it."""
+
+    started: Callable[[Address, Instance], None]
+    changed: Callable[[Changes], None]
+
+
+def run(options: Options, reporter: Reporter) -> None:
+    """Run until SIGTERM or SIGINT. Raises CannotStart."""
+    if not options.folder.is_dir():
+        raise CannotStart(
+            f"{str(options.folder)!r} is not a folder. Name one that holds YAML files."
+        )
+    with _locked(options.data), _bound(options.port) as listener:
+        uvloop.run(_run(options, reporter, listener))
+
+
+async def _run(options: Options, reporter: Reporter, listener: socket.socket) -> None:
+    metrics = Metrics()
+    registry = CollectorRegistry()
+    registry.register(metrics)
+    url = f"http://{_LOOPBACK}:{listener.getsockname()[1]}"
+    beside = listener.getsockname()[1] + 1
+    with _metrics(registry, options.metrics_port, beside=beside) as metrics_url:
+        instance = Instance(options.data, metrics)
+        changes = await instance.apply(await asyncio.to_thread(read_folder, options.folder))
+        address = Address(url, metrics_url, str(options.data.resolve()), os.getpid())
+        server = _Server(_Split(instance, create_console(instance, url)), instance, options)
+        with address.announced():
+            reporter.started(address, instance)
+            reporter.changed(changes)
+            watching = asyncio.create_task(_follow(options.folder, instance, reporter))
+            await server.serve([listener])
+            watching.cancel()
+        await instance.close()
+
+
+class _Server(Server):
+    """Ends the live views when it starts to drain: they would never end by themselves."""
+
+    def __init__(self, app: App, instance: Instance, options: Options) -> None:
+        super().__init__(app, instance.metrics, drain_seconds=options.drain_seconds)
+        self._instance = instance
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        self._instance.closing.set()
+        await super().shutdown(sockets)
+
+
+class _Split:
+    """One port: what a tenant's ingress would route goes to ingest, the rest to the console."""
+
+    def __init__(self, instance: Instance, console: App) -> None:
+        self._ingest = instance.ingest
+        self._console = console
+
+    async def __call__(self, scope: MutableMapping[str, Any], receive: Any, send: Any) -> None:
+        if scope["path"].startswith(_INGEST_PATHS):
+            await self._ingest(scope, receive, send)
+        else:
+            await self._console(scope, receive, send)
+
+
+async def _follow(folder: Path, instance: Instance, reporter: Reporter) -> None:
+    async for _ in awatch(folder, debounce=400, step=50):
+        changes = await instance.apply(await asyncio.to_thread(read_folder, folder))
+        if changes:
+            reporter.changed(changes)
+
+
+@contextmanager
+def _locked(data: Path) -> Iterator[None]:
+    """Two processes on one data folder would give one offset to two events."""
+    data.mkdir(parents=True, exist_ok=True)
+    with (data / "lock").open("a+") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            lock.seek(0)
+            raise CannotStart(
+                f"Another 'trackmate dev' (process {lock.read().strip() or 'unknown'}) uses the "
+                f"data in {str(data)!r}. Stop it, or choose another folder with --data."
+            ) from None
+        lock.truncate(0)
+        lock.write(str(os.getpid()))
+        lock.flush()
+        yield
+
+
+@contextmanager
+def _bound(port: int) -> Iterator[socket.socket]:
+    listener = socket.socket()
+    with contextlib.closing(listener):
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            listener.bind((_LOOPBACK, port))
+        except OSError as error:
+            raise CannotStart(_port_words(error, port)) from None
+        yield listener
+
+
+@contextmanager
+def _metrics(registry: CollectorRegistry, port: int | None, *, beside: int) -> Iterator[str]:
+    """Serve the metrics: on the port asked for, else on the next one, else on any that is free."""
+    ports = (beside, 0) if port is None else (port,)
+    server, thread = _first_free(registry, ports)
+    try:
+        yield f"http://{_LOOPBACK}:{server.server_port}/metrics"
+    finally:
+        server.shutdown()
+        server.server_close()
+        thread.join()
+
+
+def _first_free(registry: CollectorRegistry, ports: tuple[int, ...]) -> tuple[WSGIServer, Thread]:
+    for port in ports:
+        try:
+            return start_http_server(port, _LOOPBACK, registry)
+        except (OSError, OverflowError) as error:
+            last = error
+    raise CannotStart(_port_words(last, ports[-1], option="--metrics-port"))
+
+
+def _port_words(error: Exception, port: int, option: str = "--port") -> str:
+    if isinstance(error, OSError) and error.errno == errno.EADDRINUSE:
+        return f"Port {port} is taken by another program. Choose another one: {option} {port + 10}"
+    return f"Port {port} cannot be used ({error}). Choose another one with {option}."

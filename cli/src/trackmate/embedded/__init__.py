@@ -1,0 +1,1 @@
+"""The embedded log and store: one SQLite file an affiliate, for laptops, tests and small sites."""

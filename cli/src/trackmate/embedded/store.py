@@ -1,0 +1,187 @@
+"""
+The embedded store and its books: what Couchbase and Kafka's committed offsets are on a cluster.
+"""
+
+import sqlite3
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import msgspec
+
+from trackmate.embedded.database import Database
+from trackmate_consume.ledger import Outcome
+from trackmate_consume.sinks import Document
+from trackmate_contract.names import conflict_key
+from trackmate_contract.record import Record
+
+SCHEMA = """
+CREATE TABLE IF NOT EXISTS documents (
+    seq INTEGER PRIMARY KEY,
+    key TEXT NOT NULL,
+    fingerprint BLOB NOT NULL,
+    partition INTEGER NOT NULL,     -- with the offset: which record it came from
+    "offset" INTEGER NOT NULL,
+    value BLOB NOT NULL
+);
+CREATE UNIQUE INDEX IF NOT EXISTS documents_by_key ON documents (key);
+CREATE TABLE IF NOT EXISTS minutes (    -- documents made, by the minute their event was received
+    minute_ms INTEGER NOT NULL,
+    name TEXT NOT NULL,
+    events INTEGER NOT NULL,
+    PRIMARY KEY (minute_ms, name)
+) WITHOUT ROWID;
+"""
+
+_ROWS = 128  # in one statement: one step of SQLite, outside Python's lock, for many documents
+_MINUTE_MS = 60_000
+_LONGEST_NAME = 200
+
+Row = tuple[str, bytes, int, int, bytes]
+Known = dict[str, tuple[bytes, int, int]]
+
+
+class EmbeddedStore:
+    """The documents of one affiliate. Keeps the contract of trackmate_consume.sinks.Sink."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def write(self, documents: Sequence[Document]) -> Sequence[Outcome]:
+        outcomes: Sequence[Outcome] = await self._database.submit(_write, documents)
+        return outcomes
+
+
+def _write(
+    connection: sqlite3.Connection, batches: Sequence[Sequence[Document]]
+) -> list[list[Outcome]]:
+    return [_insert(connection, documents) for documents in batches]
+
+
+def _insert(connection: sqlite3.Connection, documents: Sequence[Document]) -> list[Outcome]:
+    known = _find(connection, [document.key for document in documents])
+    rows: list[Row] = []
+    outcomes = []
+    names: Counter[tuple[int, str]] = Counter()
+    for document in documents:
+        outcome, key = _judge(connection, known, document)
+        outcomes.append(outcome)
+        if key is None:
+            continue
+        record = document.record
+        rows.append((key, document.fingerprint, record.partition, record.offset, document.value))
+        known[key] = (document.fingerprint, record.partition, record.offset)
+        minute = record.stamp.received_ms // _MINUTE_MS * _MINUTE_MS
+        names[minute, event_name(record)] += 1
+    _insert_rows(connection, rows)
+    _count(connection, names)
+    return outcomes
+
+
+def _judge(
+    connection: sqlite3.Connection, known: Known, document: Document
+) -> tuple[Outcome, str | None]:
+    """What becomes of a document, and the key to write it under, or None where it is there."""
+    there = known.get(document.key)
+    if there is None:
+        return Outcome.DELIVERED, document.key
+    record = document.record
+    if there[1:] == (record.partition, record.offset):
+        return Outcome.DELIVERED, None  # the same record again, after a crash before its commit
+    if there[0] == document.fingerprint:
+        return Outcome.DUPLICATE, None
+    key = conflict_key(record.stream, record.id, document.fingerprint.hex())
+    if key not in known:
+        known.update(_find(connection, [key]))
+    there = known.get(key)
+    if there is None:
+        return Outcome.CONFLICT, key
+    again = there[1:] == (record.partition, record.offset)
+    return Outcome.CONFLICT if again else Outcome.DUPLICATE, None
+
+
+def _find(connection: sqlite3.Connection, keys: list[str]) -> Known:
+    rows = connection.execute(
+        'SELECT key, fingerprint, partition, "offset" FROM documents '
+        "WHERE key IN (SELECT value FROM json_each(?))",
+        (msgspec.json.encode(keys),),
+    )
+    return {key: (fingerprint, partition, offset) for key, fingerprint, partition, offset in rows}
+
+
+def _insert_rows(connection: sqlite3.Connection, rows: list[Row]) -> None:
+    for part in _parts(rows):
+        values = ",".join(["(?,?,?,?,?)"] * len(part))
+        connection.execute(
+            f'INSERT INTO documents (key, fingerprint, partition, "offset", value) VALUES {values}',
+            [column for row in part for column in row],
+        )
+
+
+def _parts(rows: list[Row]) -> Iterator[list[Row]]:
+    for index in range(0, len(rows), _ROWS):
+        yield rows[index : index + _ROWS]
+
+
+def _count(connection: sqlite3.Connection, names: Counter[tuple[int, str]]) -> None:
+    connection.executemany(
+        "INSERT INTO minutes VALUES (?, ?, ?) "
+        "ON CONFLICT DO UPDATE SET events = events + excluded.events",
+        [(minute, name, events) for (minute, name), events in names.items()],
+    )
+
+
+class _Named(msgspec.Struct, gc=False):
+    """What an event may call itself. Any JSON value may stand there."""
+
+    event: Any = None
+    name: Any = None
+    type: Any = None
+
+
+_read_names = msgspec.json.Decoder(_Named).decode
+
+
+def event_name(record: Record) -> str:
+    """
+    What to call an event in figures: its `event`, else its `name`, else its `type`.
+
+    >>> from trackmate_contract.record import Stamp
+    >>> event = b'{"type": "track", "event": "Sign Up"}'
+    >>> event_name(Record("events", 0, 0, "1", None, event, Stamp(0, "web")))
+    'Sign Up'
+    """
+    if record.stamp.content_type is not None:
+        return "(raw)"
+    try:
+        named = _read_names(record.value)
+    except (msgspec.MsgspecError, RecursionError):  # no object, or one that msgspec cannot read
+        return "(unnamed)"
+    for name in (named.event, named.name, named.type, record.stamp.type):
+        if isinstance(name, str) and name:
+            return name[:_LONGEST_NAME]
+    return "(unnamed)"
+
+
+def figures(connection: sqlite3.Connection, *, now_ms: int, minutes: int = 60) -> dict[str, Any]:
+    """Events per minute, the last hour's, oldest first; and the names that came most in it."""
+    last = now_ms // _MINUTE_MS * _MINUTE_MS
+    first = last - (minutes - 1) * _MINUTE_MS
+    counted: dict[int, int] = dict(
+        connection.execute(
+            "SELECT minute_ms, sum(events) FROM minutes WHERE minute_ms >= ? GROUP BY minute_ms",
+            (first,),
+        ).fetchall()
+    )
+    top = connection.execute(
+        "SELECT name, sum(events) FROM minutes WHERE minute_ms >= ? "
+        "GROUP BY name ORDER BY 2 DESC, 1 LIMIT 10",
+        (first,),
+    )
+    return {
+        "minutes": [
+            {"minute_ms": minute, "events": counted.get(minute, 0)}
+            for minute in range(first, last + 1, _MINUTE_MS)
+        ],
+        "top": [{"name": name, "events": events} for name, events in top],
+    }

@@ -1,0 +1,256 @@
+"""
+The folder that `trackmate dev` watches: its YAML documents, parsed, and all that is wrong with them
+by file, line and path. Pure but for reading the files.
+"""
+
+from base64 import b64decode
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import yaml
+
+from trackmate_contract.affiliate import Affiliate
+from trackmate_contract.faults import Fault, Faulty
+from trackmate_contract.manifest import parse
+from trackmate_contract.pipeline import Pipeline
+
+_GROUP = "trackmate.io/"
+
+
+class Misfit(NamedTuple):
+    """A fault, and where a person finds it."""
+
+    file: str
+    line: int | None
+    path: str
+    message: str
+
+    def __str__(self) -> str:
+        where = f"{self.file}:{self.line}" if self.line else self.file
+        return f"{where}: {self.path}: {self.message}" if self.path else f"{where}: {self.message}"
+
+
+@dataclass
+class Folder:
+    """What the folder says now."""
+
+    affiliates: dict[str, "Declared"] = field(default_factory=dict)
+    pipelines: list[Pipeline] = field(default_factory=list)
+    secrets: dict[tuple[str, str], dict[str, str]] = field(default_factory=dict, repr=False)
+    """Values by namespace and name, then by key."""
+    misfits: list[Misfit] = field(default_factory=list)
+    notices: list[str] = field(default_factory=list)
+
+    @property
+    def broken(self) -> set[str]:
+        """The files that cannot be trusted to say what they no longer hold."""
+        return {misfit.file for misfit in self.misfits}
+
+
+class Declared(NamedTuple):
+    affiliate: Affiliate
+    file: str
+    lines: "Lines"
+
+
+class Document(NamedTuple):
+    """One YAML document and the lines of its parts."""
+
+    file: str
+    content: Mapping[str, Any]
+    lines: "Lines"
+
+
+class Lines:
+    """Where each part of a document stands, by path as in `spec.streams[0].name`."""
+
+    def __init__(self, node: yaml.Node) -> None:
+        self._lines: dict[str, int] = {}
+        self._add("", node)
+
+    def find(self, path: str) -> int | None:
+        """The line of the path, or of the nearest part around it that is there."""
+        while path not in self._lines and path:
+            cut = max(path.rfind("."), path.rfind("["))
+            path = path[:cut] if cut > 0 else ""
+        return self._lines.get(path)
+
+    def _add(self, path: str, node: yaml.Node) -> None:
+        self._lines.setdefault(path, node.start_mark.line + 1)
+        if isinstance(node, yaml.MappingNode):
+            for key, value in node.value:
+                name = f"{path}.{key.value}".lstrip(".")
+                self._lines[name] = key.start_mark.line + 1
+                self._add(name, value)
+        elif isinstance(node, yaml.SequenceNode):
+            for index, item in enumerate(node.value):
+                self._add(f"{path}[{index}]", item)
+
+
+class _Loader(yaml.SafeLoader):
+    """YAML as Kubernetes reads it: times stay text, and a key given twice is a fault."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:  # noqa: FBT001, FBT002 - the signature of PyYAML
+        seen = set()
+        for key, _ in node.value:
+            if key.value in seen:
+                raise yaml.constructor.ConstructorError(
+                    None, None, f"the key {key.value!r} is given twice", key.start_mark
+                )
+            seen.add(key.value)
+        return super().construct_mapping(node, deep)
+
+
+_Loader.yaml_implicit_resolvers = {
+    first: [(tag, regexp) for tag, regexp in resolvers if tag != "tag:yaml.org,2002:timestamp"]
+    for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
+}
+
+
+def read_folder(directory: Path) -> Folder:
+    """Read every YAML file of the folder and below; hidden ones are passed over."""
+    folder = Folder()
+    for path in sorted(directory.rglob("*.y*ml")):
+        name = path.relative_to(directory)
+        if path.suffix in {".yaml", ".yml"} and not any(p.startswith(".") for p in name.parts):
+            _read_file(path, str(name), folder)
+    _check_hosts(folder)
+    _check_secrets(folder)
+    _check_pipelines(folder)
+    return folder
+
+
+def _read_file(path: Path, name: str, folder: Folder) -> None:
+    try:
+        text = path.read_text("utf-8")
+    except FileNotFoundError:  # removed since it was listed
+        return
+    except (OSError, UnicodeDecodeError) as error:
+        folder.misfits.append(Misfit(name, None, "", f"cannot be read: {error}"))
+        return
+    try:
+        for document in _documents(name, text):
+            _take(document, folder)
+    except yaml.MarkedYAMLError as error:
+        line = error.problem_mark.line + 1 if error.problem_mark else None
+        what = f"is not YAML: {error.problem or error.context}"
+        folder.misfits.append(Misfit(name, line, "", what))
+    except yaml.YAMLError as error:
+        folder.misfits.append(Misfit(name, None, "", f"is not YAML: {error}"))
+
+
+def _documents(name: str, text: str) -> Iterator[Document]:
+    loader = _Loader(text)
+    try:
+        while loader.check_node():
+            node = loader.get_node()
+            content = loader.construct_document(node) if node else None
+            if node and content is not None:
+                yield Document(name, content, Lines(node))
+    finally:
+        loader.dispose()
+
+
+def _take(document: Document, folder: Folder) -> None:
+    content = document.content
+    if not isinstance(content, Mapping):
+        line = document.lines.find("")
+        message = "is not a manifest; begin with apiVersion, kind and metadata"
+        folder.misfits.append(Misfit(document.file, line, "", message))
+        return
+    kind, group = content.get("kind"), str(content.get("apiVersion", ""))
+    if kind == "Secret" and group == "v1":
+        _take_secret(document, folder)
+    elif kind in {"Affiliate", "Pipeline"} or group.startswith(_GROUP) or "kind" not in content:
+        _take_resource(document, folder)
+    elif kind != "Namespace":  # what a cluster needs, and `dev` does not
+        folder.notices.append(f"{document.file}: kind {kind!r} is not read here, and left alone")
+
+
+def _take_resource(document: Document, folder: Folder) -> None:
+    try:
+        resource = parse(document.content)
+    except Faulty as faulty:
+        folder.misfits += [_misfit(document, fault) for fault in faulty.faults]
+        return
+    if isinstance(resource, Pipeline):
+        folder.pipelines.append(resource)
+        return
+    first = folder.affiliates.get(resource.name)
+    if first is not None:
+        message = f"the affiliate {resource.name!r} is in {first.file} already; remove one of them"
+        folder.misfits.append(_misfit(document, Fault("metadata.name", message)))
+        return
+    folder.affiliates[resource.name] = Declared(resource, document.file, document.lines)
+
+
+def _misfit(document: Document, fault: Fault) -> Misfit:
+    return Misfit(document.file, document.lines.find(fault.path), fault.path, fault.message)
+
+
+def _take_secret(document: Document, folder: Folder) -> None:
+    content = document.content
+    metadata = content.get("metadata") or {}
+    values = {name: str(value) for name, value in (content.get("stringData") or {}).items()}
+    for name, value in (content.get("data") or {}).items():
+        try:
+            values[name] = b64decode(str(value), validate=True).decode()
+        except ValueError:
+            fault = Fault(f"data.{name}", "is not base64 of UTF-8 text; or use stringData")
+            folder.misfits.append(_misfit(document, fault))
+    where = str(metadata.get("namespace", "default")), str(metadata.get("name", ""))
+    folder.secrets[where] = values
+
+
+def _check_hosts(folder: Folder) -> None:
+    """Two affiliates cannot have one host: the second in the order of the files is refused."""
+    owners: dict[str, Declared] = {}
+    for declared in list(folder.affiliates.values()):
+        for index, host in enumerate(declared.affiliate.spec.ingest.hosts):
+            first = owners.setdefault(host, declared)
+            if first.affiliate.name == declared.affiliate.name:
+                continue
+            message = (
+                f"the host {host!r} belongs to the affiliate {first.affiliate.name!r} "
+                f"({first.file}) already; give each affiliate hosts of its own"
+            )
+            _refuse(folder, declared, Fault(f"spec.ingest.hosts[{index}]", message))
+
+
+def _check_secrets(folder: Folder) -> None:
+    for declared in list(folder.affiliates.values()):
+        for index, key in enumerate(declared.affiliate.spec.ingest.keys):
+            if key.value_from is None or secret_value(folder, declared.affiliate, key.name):
+                continue
+            ref = key.value_from.secret_key_ref
+            message = (
+                f"no Secret {ref.name!r} with a key {ref.key!r} in namespace "
+                f"{declared.affiliate.namespace!r} is in this folder; add a v1/Secret with it"
+            )
+            path = f"spec.ingest.keys[{index}].valueFrom.secretKeyRef"
+            _refuse(folder, declared, Fault(path, message))
+
+
+def secret_value(folder: Folder, affiliate: Affiliate, key_name: str) -> str | None:
+    """The value that a Secret of the folder gives to a write key."""
+    for key in affiliate.spec.ingest.keys:
+        if key.name == key_name and key.value_from is not None:
+            ref = key.value_from.secret_key_ref
+            return folder.secrets.get((affiliate.namespace, ref.name), {}).get(ref.key)
+    return None
+
+
+def _check_pipelines(folder: Folder) -> None:
+    for pipeline in folder.pipelines:
+        folder.notices.append(
+            f"pipeline {pipeline.metadata.name!r} is valid, and does not run: this version runs "
+            "the built-in pipeline 'store' alone"
+        )
+
+
+def _refuse(folder: Folder, declared: Declared, fault: Fault) -> None:
+    line = declared.lines.find(fault.path)
+    folder.misfits.append(Misfit(declared.file, line, fault.path, fault.message))
+    folder.affiliates.pop(declared.affiliate.name, None)

@@ -1,0 +1,235 @@
+"""
+The `trackmate` command: arguments in, tables or JSON out. Each command is short; what it does lives
+in the module it calls.
+
+Exit codes: 0 done · 1 the answer is no (books that do not balance, a check that failed) · 2 wrong
+usage or faulty input · 3 nothing to talk to.
+"""
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from trackmate import doctor, manifests, sending, show, tailing
+from trackmate.client import Declined, NoInstance, connected
+from trackmate.dev.address import HOME
+from trackmate.starting import start
+
+app = typer.Typer(
+    no_args_is_help=True,
+    rich_markup_mode="rich",
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    help="Event tracking for many tenants: the same YAML on a laptop and on a cluster.",
+    epilog="Exit codes: 0 done, 1 the answer is no, 2 wrong usage or input, 3 nothing to talk to.",
+)
+keys = typer.Typer(no_args_is_help=True, help="List, create, rotate and revoke write keys.")
+app.add_typer(keys, name="keys")
+
+Affiliate = Annotated[str, typer.Argument(help="The affiliate's name.", show_default=False)]
+Json = Annotated[bool, typer.Option("--json", help="JSON on standard output, for programs.")]
+
+
+@app.command()
+def dev(
+    folder: Annotated[
+        Path | None,
+        typer.Argument(
+            metavar="[DIR]",
+            help="The folder of YAML files to follow.",
+            show_default="the example affiliate 'acme'",
+        ),
+    ] = None,
+    port: Annotated[int, typer.Option(help="Where events and the live page are served.")] = 8080,
+    data: Annotated[
+        Path, typer.Option(metavar="DIR", help="Where events, documents and keys are kept.")
+    ] = HOME / "data",
+    metrics_port: Annotated[
+        int | None,
+        typer.Option(help="Prometheus metrics.", show_default="the port after --port, if free"),
+    ] = None,
+    drain: Annotated[
+        str, typer.Option(metavar="DURATION", help="How long requests are still taken on SIGTERM.")
+    ] = "10s",
+) -> None:
+    """Run all of Trackmate here, in one process, from a folder of YAML that it follows."""
+    start(folder, port=port, data=data, metrics_port=metrics_port, drain=drain)
+
+
+@app.command()
+def init(name: Annotated[str, typer.Argument(help="The new affiliate's name.")]) -> None:
+    """Print a commented Affiliate to start from: trackmate init acme > acme.yaml"""
+    sys.stdout.write(manifests.commented(name))
+
+
+@app.command()
+def send(
+    affiliate: Affiliate,
+    file: Annotated[str, typer.Argument(metavar="[FILE|-]", help="JSON or NDJSON.")] = "-",
+    stream: Annotated[str | None, typer.Option(help="The stream to send to.")] = None,
+    *,
+    as_json: Json = False,
+) -> None:
+    """Send the events of a file, byte for byte, and wait until they are stored."""
+    with connected() as client:
+        show.target(client)
+        show.sent(sending.send(client, affiliate, file, stream=stream), as_json=as_json)
+
+
+@app.command()
+def tail(  # noqa: PLR0913 - one parameter an option
+    affiliate: Affiliate,
+    stream: Annotated[str | None, typer.Argument(help="One stream only.")] = None,
+    *,
+    raw: Annotated[bool, typer.Option("--raw", help="Each event's bytes and a newline.")] = False,
+    as_json: Json = False,
+    since: Annotated[
+        str | None,
+        typer.Option(
+            "--from",
+            metavar="earliest|latest|TIME",
+            help="Where to begin.",
+            show_default="earliest; with --follow latest",
+        ),
+    ] = None,
+    limit: Annotated[int | None, typer.Option(min=0, help="Stop after so many events.")] = None,
+    follow: Annotated[bool, typer.Option("--follow", "-f", help="Wait for more.")] = False,
+) -> None:
+    """Show the events of an affiliate, exactly as they were stored."""
+    with connected() as client:
+        show.target(client)
+        how = tailing.Form.RAW if raw else tailing.Form.JSON if as_json else tailing.Form.TABLE
+        since = since or ("latest" if follow else "earliest")
+        tailing.tail(client, affiliate, stream, since=since, limit=limit, follow=follow, form=how)
+
+
+@keys.command("list")
+def list_keys(affiliate: Affiliate, *, as_json: Json = False) -> None:
+    """Show every write key and its value."""
+    with connected() as client:
+        show.target(client)
+        show.keys(client.affiliate(affiliate)["keys"], as_json=as_json)
+
+
+@keys.command("create")
+def create_key(
+    affiliate: Affiliate,
+    key: Annotated[str, typer.Argument(help="The new key's name.")],
+    *,
+    use: Annotated[str, typer.Option(metavar="Browser|Server", help="Where it lives.")] = "Server",
+    origin: Annotated[
+        list[str] | None, typer.Option(help="Where a browser key may be used; repeat for more.")
+    ] = None,
+    expires: Annotated[
+        str | None, typer.Option(metavar="TIME", help="When it ends, like 2027-01-31T00:00:00Z.")
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Make a key beside those of the YAML."""
+    body = {"name": key, "use": use, "origins": origin or [], "expires": expires}
+    with connected() as client:
+        show.target(client)
+        show.keys(client.change_keys(f"{affiliate}/keys", body), as_json=as_json)
+
+
+@keys.command("rotate")
+def rotate_key(
+    affiliate: Affiliate,
+    key: Annotated[str, typer.Argument(help="The key's name.")],
+    *,
+    grace: Annotated[
+        str, typer.Option(metavar="DURATION", help="How long the old value still works.")
+    ] = "24h",
+    as_json: Json = False,
+) -> None:
+    """Make a new value; the old one works on for the grace."""
+    with connected() as client:
+        show.target(client)
+        path = f"{affiliate}/keys/{key}/rotate"
+        show.keys(client.change_keys(path, {"grace": grace}), as_json=as_json)
+
+
+@keys.command("revoke")
+def revoke_key(
+    affiliate: Affiliate,
+    key: Annotated[str, typer.Argument(help="The key's name.")],
+    *,
+    as_json: Json = False,
+) -> None:
+    """End every value of a key at once."""
+    with connected() as client:
+        show.target(client)
+        show.keys(client.change_keys(f"{affiliate}/keys/{key}/revoke"), as_json=as_json)
+
+
+@app.command()
+def snippet(affiliate: Affiliate) -> None:
+    """Print what to paste into a page."""
+    with connected() as client:
+        show.target(client)
+        text = client.affiliate(affiliate)["snippet"]
+        if text is None:
+            raise Declined(
+                f"Affiliate {affiliate!r} has no browser key that works now. "
+                f"Make one: trackmate keys create {affiliate} web --use Browser"
+            )
+        show.verbatim(text)
+
+
+@app.command()
+def status(
+    affiliate: Annotated[str | None, typer.Argument(help="One affiliate only.")] = None,
+    *,
+    as_json: Json = False,
+) -> None:
+    """Show what runs: affiliates, addresses, lag, and what is wrong with the YAML."""
+    with connected() as client:
+        show.target(client)
+        show.status(client.affiliates(), affiliate, as_json=as_json)
+
+
+@app.command()
+def audit(affiliate: Affiliate, *, as_json: Json = False) -> None:
+    """Check the books of an affiliate; exit 1 when they do not balance."""
+    with connected() as client:
+        show.target(client)
+        ledger = client.affiliate(affiliate)["ledger"]
+    show.ledger(ledger, as_json=as_json)
+    if not ledger["balanced"]:
+        raise typer.Exit(1)
+
+
+@app.command("doctor")
+def examine(*, as_json: Json = False) -> None:
+    """Check this machine and the instance of this folder; exit 1 when something is wrong."""
+    checks = doctor.examine()
+    show.checks(checks, as_json=as_json)
+    if not all(check.passed for check in checks):
+        raise typer.Exit(1)
+
+
+@app.callback(invoke_without_command=True)
+def version(
+    *,
+    number: Annotated[bool, typer.Option("--version", help="Print the version.")] = False,
+) -> None:
+    if number:
+        show.version()
+        raise typer.Exit
+
+
+def run() -> None:
+    """The entry point: every refusal is one sentence on standard error, and its exit code."""
+    try:
+        app()
+    except NoInstance as nothing:
+        show.error(str(nothing))
+        sys.exit(3)
+    except (Declined, manifests.Faulty, sending.Unsendable) as refusal:
+        show.error(str(refusal))
+        sys.exit(2)
+    except BrokenPipeError:  # `trackmate tail … | head`
+        sys.stderr.close()
+        sys.exit(0)

@@ -1,0 +1,33 @@
+/*
+Views of one thing, one at a time: a tab list that arrow keys walk, as screen readers expect it.
+*/
+
+import { element } from './element.js';
+
+/** Nodes for `parts`, each {title, panel: nodes}; the first is shown. */
+export function tabs(parts, label) {
+  const panels = parts.map(panelOf);
+  const buttons = parts.map(({ title }, index) =>
+    element('button', { type: 'button', role: 'tab', 'aria-controls': `panel-${index}` }, title));
+  const select = (chosen) => buttons.forEach((button, index) => {
+    button.setAttribute('aria-selected', String(index === chosen));
+    button.tabIndex = index === chosen ? 0 : -1;
+    panels[index].hidden = index !== chosen;
+  });
+  buttons.forEach((button, index) => {
+    button.addEventListener('click', () => select(index));
+    button.addEventListener('keydown', ({ key }) => {
+      const next = (index + STEPS[key] + buttons.length) % buttons.length;
+      if (Number.isNaN(next)) return;  // no arrow key
+      select(next);
+      buttons[next].focus();
+    });
+  });
+  select(0);
+  return [element('div', { role: 'tablist', class: 'tabs', 'aria-label': label }, ...buttons), ...panels];
+}
+
+const STEPS = { ArrowLeft: -1, ArrowRight: 1 };
+
+const panelOf = ({ title, panel }, index) =>
+  element('div', { role: 'tabpanel', id: `panel-${index}`, 'aria-label': title }, ...panel);

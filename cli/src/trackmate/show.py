@@ -1,0 +1,151 @@
+"""
+What people see: tables on a terminal, JSON for programs, one sentence for an error.
+"""
+
+import json
+import re
+import sys
+from collections.abc import Sequence
+from importlib.metadata import version as installed_version
+from typing import TYPE_CHECKING, Any
+
+from rich.console import Console
+from rich.table import Table
+
+if TYPE_CHECKING:
+    from trackmate.client import Client
+    from trackmate.doctor import Check
+    from trackmate.sending import Sent
+
+out = Console(highlight=False)
+err = Console(stderr=True, highlight=False)
+
+_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")  # all but tab and newline
+_TERMS = ("delivered", "duplicates", "conflicts", "filtered", "dead", "expired", "in_flight")
+
+
+def target(client: "Client") -> None:
+    """Say which Trackmate answers, where it does not disturb the output."""
+    err.print(f"The embedded instance at {client.address.url}", style="dim")
+
+
+def error(sentence: str) -> None:
+    err.print(f"Error: {visible(sentence)}", style="red", markup=False, soft_wrap=True)
+
+
+def verbatim(text: str) -> None:
+    """A line to copy: not wrapped, not coloured."""
+    out.file.write(text + "\n")
+    out.file.flush()
+
+
+def version() -> None:
+    verbatim(f"trackmate {installed_version('trackmate')}")
+
+
+def as_json(value: object) -> None:
+    verbatim(json.dumps(value, indent=None))
+
+
+def visible(text: str) -> str:
+    """
+    Control characters shown, not obeyed: what events hold must not drive the terminal.
+
+    >>> visible("a\\x1b[2Jb")
+    'a\\\\x1b[2Jb'
+    """
+    return _CONTROL.sub(lambda match: f"\\x{ord(match[0]):02x}", text)
+
+
+def keys(rows: Sequence[dict[str, Any]], *, as_json: bool) -> None:
+    if as_json:
+        return _json(rows)
+    table = _table("KEY", "USE", "VALUE", "CREATED", "EXPIRES", "ORIGINS")
+    for row in rows:
+        origins = ", ".join(row["origins"]) or ("any" if row["use"] == "Browser" else "-")
+        table.add_row(
+            row["name"], row["use"], row["key"], row["created"], row["expires"] or "never", origins
+        )
+    return _print(table, nothing="No keys. Make one with 'trackmate keys create'.")
+
+
+def status(state: dict[str, Any], only: str | None, *, as_json: bool) -> None:
+    affiliates = [a for a in state["affiliates"] if only in {None, a["name"]}]
+    if only and not affiliates:
+        from trackmate.client import Declined  # noqa: PLC0415 - show is below client
+
+        raise Declined(f"No affiliate {only!r} runs here.")
+    if as_json:
+        return _json({**state, "affiliates": affiliates})
+    table = _table("AFFILIATE", "READY", "STREAMS", "ACCEPTED", "IN FLIGHT", "LAG", "BOOKS", "HOST")
+    for affiliate in affiliates:
+        table.add_row(*_status_row(affiliate))
+    _print(table, nothing="No affiliate. Put an Affiliate YAML into the folder.")
+    for fault in state["faults"]:
+        line = f":{fault['line']}" if fault["line"] else ""
+        error(f"{fault['file']}{line}: {fault['path']}: {fault['message']}")
+    return None
+
+
+def _status_row(affiliate: dict[str, Any]) -> tuple[str, ...]:
+    ledger = affiliate["ledger"]
+    store = ledger["pipelines"][0]
+    return (
+        affiliate["name"],
+        store["last_error"] or "True",
+        ", ".join(affiliate["streams"]),
+        str(ledger["accepted"]),
+        str(store["in_flight"]),
+        f"{store['lag_seconds']:.1f} s",
+        "balance" if ledger["balanced"] else "DO NOT BALANCE",
+        ", ".join(affiliate["hosts"]) or affiliate["endpoint"],
+    )
+
+
+def ledger(books: dict[str, Any], *, as_json: bool) -> None:
+    if as_json:
+        return _json(books)
+    table = _table("PIPELINE", "ACCEPTED", *(term.upper().replace("_", " ") for term in _TERMS))
+    for line in books["pipelines"]:
+        table.add_row(line["name"], str(books["accepted"]), *(str(line[t]) for t in _TERMS))
+    _print(table, nothing="No pipelines.")
+    if books["balanced"]:
+        out.print("The books balance: accepted = delivered + duplicates + conflicts + filtered")
+        out.print("                  + dead + expired + in flight.")
+    for fault in books["faults"]:
+        error(f"The books do not balance: {fault}.")
+    return None
+
+
+def sent(report: "Sent", *, as_json: bool) -> None:
+    if as_json:
+        return _json({"events": report.events, "requests": report.requests})
+    return verbatim(f"{report.events} events stored, in {report.requests} requests.")
+
+
+def checks(results: Sequence["Check"], *, as_json: bool) -> None:
+    if as_json:
+        return _json([{"check": c.name, "passed": c.passed, "detail": c.detail} for c in results])
+    for check in results:
+        mark = "[green]ok  [/]" if check.passed else "[red]FAIL[/]"
+        out.print(f"{mark}  {check.name}: {visible(check.detail)}", soft_wrap=True)
+    return None
+
+
+def _json(value: object) -> None:
+    verbatim(json.dumps(value))
+
+
+def _table(*columns: str) -> Table:
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for column in columns:
+        table.add_column(column, no_wrap=column in {"VALUE", "KEY"}, overflow="fold")
+    return table
+
+
+def _print(table: Table, *, nothing: str) -> None:
+    if not table.row_count:
+        out.print(nothing)
+        return
+    width = None if sys.stdout.isatty() else 400  # a program's line is not to be folded
+    out.print(table, width=width)

@@ -1,0 +1,68 @@
+"""
+How `trackmate dev` begins and what it says to the person who started it.
+"""
+
+import logging
+import sys
+from importlib.resources import files
+from pathlib import Path
+
+import typer
+
+from trackmate import show
+from trackmate.dev import paste
+from trackmate.dev.address import Address
+from trackmate.dev.instance import Changes, Instance
+from trackmate.dev.run import CannotStart, Options, Reporter, run
+from trackmate_contract.quantity import seconds
+from trackmate_ingest.logs import JsonLines, PlainLines
+
+EXAMPLE = Path(str(files("trackmate"))) / "examples" / "01-first-affiliate"
+
+
+def start(
+    folder: Path | None, *, port: int, data: Path, metrics_port: int | None, drain: str
+) -> None:
+    """Run until told to stop. Exits with 2 where it cannot start."""
+    _set_up_logs()
+    try:
+        options = Options(folder or EXAMPLE, data, port, metrics_port, seconds(drain))
+        run(options, Reporter(_say_started, _say_changed))
+    except (CannotStart, ValueError) as why:
+        show.error(str(why))
+        raise typer.Exit(2) from None
+
+
+def _set_up_logs() -> None:
+    handler = logging.StreamHandler()
+    handler.setFormatter(PlainLines() if sys.stderr.isatty() else JsonLines())
+    logging.basicConfig(level=logging.WARNING, handlers=[handler])
+    logging.getLogger("trackmate").setLevel(logging.INFO)
+
+
+def _say_started(address: Address, instance: Instance) -> None:
+    say = show.out.print
+    say(f"[bold]Trackmate runs.[/] Live page  {address.url}/   demo shop  {address.url}/demo")
+    say(f"Metrics {address.metrics_url}   data {address.data}", style="dim")
+    for running in instance.affiliates.values():
+        line = paste.curl(running.keys, address.url)
+        if line is not None:
+            say(f"\nSend an event to [bold]{running.name}[/]; paste this into another terminal:\n")
+            show.verbatim(line)
+    say("\nThen look at the live page, or run: [bold]trackmate tail NAME --follow[/]\n")
+
+
+def _say_changed(changes: Changes) -> None:
+    for misfit in changes.misfits:
+        show.error(str(misfit))
+    for notice in changes.notices:
+        show.out.print(f"Note: {notice}", style="dim", markup=False, soft_wrap=True)
+    for verb, names in (
+        ("added", changes.added),
+        ("changed", changes.changed),
+        ("removed, its data retained", changes.removed),
+    ):
+        for name in names:
+            show.out.print(f"Affiliate {name!r} {verb}.", markup=False)
+    if changes.misfits:
+        show.out.print("What is faulty stays as it was; mend the file and save it.", style="dim")
