@@ -17,6 +17,7 @@ NO_COMMA = "a comma or a closing bracket is missing"
 NO_NAME = "a name in double quotes is missing"
 NO_COLON = "a colon is missing"
 TRAILING_COMMA = "a trailing comma"
+BAD_ESCAPE = "an invalid escape in a string"
 
 _REASONS = {
     "Expecting ',' delimiter": NO_COMMA,
@@ -24,14 +25,14 @@ _REASONS = {
     "Expecting property name": NO_NAME,
     "Expecting value": "not a JSON value",
     "Illegal trailing comma": TRAILING_COMMA,
-    "Invalid \\": "an invalid escape in a string",
+    "Invalid \\": BAD_ESCAPE,
     "Invalid control character": "a control character in a string",
     "Unterminated string": "a string without an end",
 }
 """Our words for the scanner's, by how its message begins."""
 
 WHITE_SPACE = " \t\n\r"
-_ESCAPE_DIGITS = 4
+_NO_HEX_DIGIT = re.compile(r"[^0-9A-Fa-f]|\Z")
 _STRING = re.compile(rb'"(?:[^"\\]++|\\.)*+"')
 _ROUND = bytes.maketrans(b"[]{}", b"()()")
 _NO_BRACKETS = bytes(set(range(256)).difference(b"[]{}"))
@@ -114,8 +115,8 @@ _DECODER = JSONDecoder(
 
 def _fault(error: JSONDecodeError) -> Fault:
     text, at = error.doc, error.pos
-    if error.msg.startswith("Invalid \\u") and len(text) <= at + _ESCAPE_DIGITS:
-        return Fault(len(text), "the text ends in an escape")
+    if error.msg.startswith("Invalid \\u"):
+        return Fault(next(_NO_HEX_DIGIT.finditer(text, at)).start(), BAD_ESCAPE)
     if _NUMBER_GOES_ON.match(text, at - 1):
         return Fault(at, "a malformed number")
     before = text[:at].rstrip(WHITE_SPACE)

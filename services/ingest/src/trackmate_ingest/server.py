@@ -16,9 +16,10 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from trackmate_ingest import problems
 from trackmate_ingest.metrics import Metrics
-from trackmate_ingest.problems import Answer
+from trackmate_ingest.problems import Answer, retry_after
 
 _HEADER_SECONDS = 10.0
+_ANSWER_SECONDS = 15.0
 _MAX_HEADER_BYTES = 32 * 1024
 _KEEP_ALIVE_SECONDS = 75  # more than a proxy keeps an idle connection: the proxy closes first
 _BACKLOG = 4096
@@ -29,9 +30,12 @@ _log = logging.getLogger("trackmate.ingest")
 
 
 class Connection(HttpToolsProtocol):
-    """One connection. `since` is when the request being received began; None between requests."""
+    """One connection, and what it waits for."""
 
     since: float | None = None
+    """When the request being received began; None between requests."""
+    asked: float | None = None
+    """When the request being answered was complete; None between requests."""
     _unfinished = 0
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
@@ -50,7 +54,12 @@ class Connection(HttpToolsProtocol):
 
     def on_message_complete(self) -> None:
         self.since = None
+        self.asked = self.loop.time()
         super().on_message_complete()
+
+    def on_response_complete(self) -> None:
+        self.asked = None
+        super().on_response_complete()
 
     def _check_headers(self, size: int) -> None:
         """Bound what an endless header may keep in memory."""
@@ -67,6 +76,8 @@ class Connection(HttpToolsProtocol):
 
     def check_deadline(self, now: float) -> None:
         """End a request that takes too long to arrive; one that never spoke just closes."""
+        if self.asked is not None and now - self.asked > _ANSWER_SECONDS:
+            self._give_up()
         if self.since is None:
             return
         seconds = _HEADER_SECONDS
@@ -82,8 +93,15 @@ class Connection(HttpToolsProtocol):
         )
         self._refuse(Answer.problem(problems.TOO_SLOW, detail))
 
+    def _give_up(self) -> None:
+        """Whatever the app waits for, nobody waits for ever. A stream that has begun goes on."""
+        if self.cycle.response_started:
+            return
+        detail = "Not confirmed in time. Repeat the same request with the same ids: that is safe."
+        self._refuse(Answer.problem(problems.UNAVAILABLE, detail, headers=retry_after(1)))
+
     def _refuse(self, answer: Answer) -> None:
-        self.since = None
+        self.since = self.asked = None
         started = self.cycle is not None and self.cycle.response_started
         if not started or self.cycle.response_complete:
             self.transport.write(answer.raw())
@@ -137,6 +155,7 @@ class Server(uvicorn.Server):
             async with asyncio.timeout(1):
                 await self._answered()
         await super().shutdown(sockets)
+        self._captured_signals.clear()  # a drain that succeeded ends the process with 0
 
     async def _quiet(self) -> None:
         """Return when no request came for a while and none is under way."""

@@ -24,6 +24,7 @@ from trackmate_ingest.scanning import (
 )
 
 _VISIBLE = re.compile(rf"[^{WHITE_SPACE}]")
+_INVALID_UTF8 = "invalid UTF-8"
 _NEVER_JSON = "\0"  # ends every text, so that it is at fault where it ends
 
 
@@ -52,16 +53,21 @@ def batch(body: bytes, most: int) -> tuple[list[bytes], object]:
     """The elements of an object's array `batch`, and its `writeKey`; of duplicates the last."""
     reading = _Reading(body)
     found: dict[object, object] = {}
-    events: list[bytes] | None = None
+    start = 0
     for name in reading.members():
-        if name == "batch":
-            events = reading.array(most) if reading.peek() == "[" else None
-        if name != "batch" or events is None:
+        is_batch = name == "batch" and reading.peek() == "["
+        start = reading.at if is_batch else start
+        try:
             found[name] = reading.value()
+        except Malformed:
+            if is_batch:
+                reading.array(most)  # tells which event
+            raise
     reading.end()
-    if events is None:
+    if not isinstance(found.get("batch"), list):
         raise Malformed("no array named batch", offset=0)
-    return _some(events), found.get("writeKey")
+    reading.at = start
+    return _some(reading.array(most)), found.get("writeKey")
 
 
 def call(body: bytes) -> bytes:
@@ -93,7 +99,7 @@ def _decode(body: bytes) -> tuple[str, str]:
     try:
         text = body.decode()
     except UnicodeDecodeError as error:
-        return body[: error.start].decode(), "invalid UTF-8"
+        return body[: error.start].decode(), _INVALID_UTF8
     return text, "the body ends early" if text.strip(WHITE_SPACE) else "the body holds no event"
 
 
@@ -104,27 +110,29 @@ class _Reading:
         text, self._beyond = _decode(body)
         self._text = text + _NEVER_JSON
         self._end = len(text)
-        self._at = 0
+        self.at = 0
         self.on_new_line = True
         """Whether the white space that was passed over last has a newline."""
 
     def peek(self) -> str:
         """Pass over white space; give the character there, at the end one that is not JSON."""
-        start = self._at
+        start = self.at
         if self._text[start] in WHITE_SPACE:
-            self._at = next(_VISIBLE.finditer(self._text, start)).start()
-        self.on_new_line = "\n" in self._text[start : self._at]
-        return self._text[self._at]
+            self.at = next(_VISIBLE.finditer(self._text, start)).start()
+        self.on_new_line = "\n" in self._text[start : self.at]
+        return self._text[self.at]
 
     def take(self, char: str) -> bool:
         """Pass over this character, if it is the next."""
         found = self.peek() == char
-        self._at += found
+        self.at += found
         return found
 
     def is_at_end(self) -> bool:
         self.peek()
-        return self._at == self._end
+        if self.at == self._end and self._beyond == _INVALID_UTF8:
+            self.fail(_INVALID_UTF8)
+        return self.at == self._end
 
     def end(self) -> None:
         if not self.is_at_end():
@@ -134,7 +142,7 @@ class _Reading:
         """Pass over one JSON text; give it decoded."""
         self.peek()
         try:
-            value, self._at = scan(self._text, self._at)
+            value, self.at = scan(self._text, self.at)
         except Fault as fault:
             self.fail(fault.what, at=fault.at, index=index)
         return value
@@ -143,9 +151,9 @@ class _Reading:
         """Pass over one JSON text that is an event; give its bytes."""
         if self.is_at_end():
             self.fail(self._beyond)
-        start = self._at
+        start = self.at
         self.value(index)
-        event = self._text[start : self._at].encode()
+        event = self._text[start : self.at].encode()
         if is_too_deep(event):
             self._refuse_deep(start, index)
         return event
@@ -173,28 +181,28 @@ class _Reading:
 
     def items(self, closing: str) -> Iterator[None]:
         """Pass over an array or object; stop at each item, for the caller to pass."""
-        self._at += 1
+        self.at += 1
         if self.take(closing):
             return
         while True:
             yield
-            follower, at = self.peek(), self._at
+            follower, at = self.peek(), self.at
             if follower not in (closing, ","):
                 self.fail(NO_COMMA)
-            self._at += 1
+            self.at += 1
             if follower == closing:
                 return
             if self.peek() == closing:
                 self.fail(TRAILING_COMMA, at=at)
 
     def fail(self, what: str, *, at: int | None = None, index: int | None = None) -> NoReturn:
-        at = self._at if at is None else at
+        at = self.at if at is None else at
         if at >= self._end:
             at, what = self._end, self._beyond
         raise Malformed(what, offset=len(self._text[:at].encode()), index=index)
 
     def _refuse_deep(self, start: int, index: int) -> None:
         try:
-            refuse_beyond(self._text, start, self._at)
+            refuse_beyond(self._text, start, self.at)
         except Fault as fault:
             self.fail(fault.what, at=fault.at, index=index)

@@ -1,0 +1,77 @@
+"""
+Fixtures that every part's tests share, and the account of what was not run.
+"""
+
+import os
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from needs import NEEDS
+from running import ACME, Dev, start
+
+StartDev = Callable[..., Dev]
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.addinivalue_line(
+        "markers", "needs(name, …): what of `needs.NEEDS` the test cannot do without"
+    )
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        for marker in item.iter_markers("needs"):
+            for name in marker.args:
+                if not NEEDS[name].there():
+                    item.add_marker(pytest.mark.skip(reason=NEEDS[name].reason))
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    skipped = terminalreporter.stats.get("skipped", [])
+    terminalreporter.section("not run here")
+    for report in skipped:
+        reason = report.longrepr[2] if isinstance(report.longrepr, tuple) else report.longrepr
+        terminalreporter.line(f"{report.nodeid}: {reason}")
+    if not skipped:
+        terminalreporter.line("Nothing: every test was run.")
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """In CI a test that was not run is a failure: what it needs is to be installed."""
+    reporter = session.config.pluginmanager.get_plugin("terminalreporter")
+    skipped = reporter.stats.get("skipped", []) if reporter else []
+    if skipped and os.environ.get("CI") and session.exitstatus == pytest.ExitCode.OK:
+        session.exitstatus = pytest.ExitCode.TESTS_FAILED
+
+
+@pytest.fixture
+def start_dev(tmp_path: Path) -> Iterator[StartDev]:
+    """Starts `trackmate dev` processes; whatever still runs at the end is stopped."""
+    started: list[Dev] = []
+
+    def begin(*arguments: str, manifest: str = ACME, prefix: tuple[str, ...] = ()) -> Dev:
+        folder = tmp_path / "affiliates"
+        folder.mkdir(exist_ok=True)
+        if not any(folder.iterdir()):
+            (folder / "acme.yaml").write_text(manifest, "utf-8")
+        started.append(start(tmp_path, *arguments, prefix=prefix))
+        return started[-1]
+
+    yield begin
+    for dev in started:
+        if dev.process.poll() is None:
+            dev.kill()
+
+
+@pytest.fixture(scope="session")
+def dev(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Dev]:
+    """One instance that many tests share: each finds its own events by their ids."""
+    home = tmp_path_factory.mktemp("shared")
+    (home / "affiliates").mkdir()
+    (home / "affiliates" / "acme.yaml").write_text(ACME, "utf-8")
+    running = start(home)
+    yield running
+    assert running.process.poll() is None, running.log
+    assert running.stop() == 0, running.log

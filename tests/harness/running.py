@@ -1,0 +1,172 @@
+"""
+A real `trackmate dev` for tests: its own process, port and folder, talked to as its users do.
+"""
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from base64 import b64decode
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import httpx
+
+TRACKMATE = str(Path(sys.executable).with_name("trackmate"))
+
+ACME = """\
+apiVersion: trackmate.io/v1alpha1
+kind: Affiliate
+metadata: {name: acme}
+spec:
+  streams: [{name: events}, {name: images}]
+  ingest:
+    keys:
+      - {name: web, use: Browser, origins: ["https://www.acme.example"]}
+      - {name: server, use: Server}
+    limits: {requestsPerSecond: 100000, bytesPerSecond: 1Gi}
+"""
+
+_START_SECONDS = 30
+
+
+class Stored(NamedTuple):
+    """One event as `trackmate tail --json` shows it."""
+
+    stream: str
+    offset: int
+    id: str
+    sha256: str
+    value: bytes
+
+
+@dataclass
+class Dev:
+    """One running instance, started in `home`, with its manifests in `home/affiliates`."""
+
+    home: Path
+    process: subprocess.Popen[bytes]
+    url: str
+    metrics_url: str
+
+    @property
+    def manifests(self) -> Path:
+        return self.home / "affiliates"
+
+    @property
+    def port(self) -> int:
+        return int(self.url.rsplit(":", 1)[1])
+
+    @property
+    def log(self) -> str:
+        return (self.home / "dev.log").read_text("utf-8")
+
+    def command(
+        self, *arguments: str, stdin: bytes | None = None
+    ) -> subprocess.CompletedProcess[bytes]:
+        """Run `trackmate …` in the instance's folder."""
+        return subprocess.run(
+            [TRACKMATE, *arguments], cwd=self.home, input=stdin, capture_output=True, check=False
+        )
+
+    def read(self, *arguments: str) -> Any:
+        """Run `trackmate … --json` and return what it printed."""
+        done = self.command(*arguments, "--json")
+        assert done.returncode == 0, done.stderr.decode()
+        return json.loads(done.stdout)
+
+    def key(self, name: str, affiliate: str = "acme") -> str:
+        """The newest value of a write key."""
+        values = [k["key"] for k in self.read("keys", "list", affiliate) if k["name"] == name]
+        return str(values[-1])
+
+    def tail(self, affiliate: str = "acme", *arguments: str) -> list[Stored]:
+        done = self.command("tail", affiliate, *arguments, "--json")
+        assert done.returncode == 0, done.stderr.decode()
+        return [_stored(json.loads(line)) for line in done.stdout.splitlines()]
+
+    def audit(self, affiliate: str = "acme") -> Any:
+        return self.read("audit", affiliate)
+
+    def settle(self, affiliate: str = "acme", *, seconds: float = 30) -> Any:
+        """Wait until nothing is in flight, and return the books."""
+        deadline = time.monotonic() + seconds
+        while True:
+            with httpx.Client(trust_env=False) as client:
+                books = client.get(f"{self.url}/api/affiliates/{affiliate}").json()["ledger"]
+            if not any(line["in_flight"] for line in books["pipelines"]):
+                return books
+            assert time.monotonic() < deadline, f"still in flight: {books}"
+            time.sleep(0.05)
+
+    def documents(self, affiliate: str = "acme") -> dict[str, bytes]:
+        """The store's documents by their keys, read from the file itself."""
+        import sqlite3  # noqa: PLC0415 - only here does a test look under the surface
+        from contextlib import closing  # noqa: PLC0415
+
+        file = self.home / ".trackmate" / "data" / f"{affiliate}.db"
+        with closing(sqlite3.connect(file)) as connection:
+            return dict(connection.execute("SELECT key, value FROM documents").fetchall())
+
+    def kill(self) -> None:
+        """kill -9."""
+        self.process.send_signal(signal.SIGKILL)
+        self.process.wait()
+
+    def stop(self) -> int:
+        """SIGTERM, and wait for the end."""
+        self.process.send_signal(signal.SIGTERM)
+        return self.process.wait(timeout=30)
+
+
+def start(home: Path, *arguments: str, prefix: tuple[str, ...] = ()) -> Dev:
+    """
+    Start `trackmate dev` in `home` on a free port, and wait until it answers.
+
+    `prefix` goes before the command, as in `("strace", "-f")`.
+    """
+    (home / "affiliates").mkdir(parents=True, exist_ok=True)
+    found = home / ".trackmate" / "instance.json"
+    found.unlink(missing_ok=True)
+    with (home / "dev.log").open("ab") as log:
+        process = subprocess.Popen(
+            [*prefix, TRACKMATE, "dev", "affiliates", "--port", "0", *arguments],
+            cwd=home,
+            stdout=log,
+            stderr=log,
+            env={**os.environ, "PYTHONWARNINGS": "error"},
+        )
+    deadline = time.monotonic() + _START_SECONDS
+    while not found.exists():
+        log_text = (home / "dev.log").read_text("utf-8")
+        assert process.poll() is None, f"trackmate dev ended: {log_text}"
+        assert time.monotonic() < deadline, f"trackmate dev did not start: {log_text}"
+        time.sleep(0.02)
+    address = json.loads(found.read_text("utf-8"))
+    _wait_until_ready(address["url"], deadline)
+    return Dev(home, process, address["url"], address["metrics_url"])
+
+
+def _wait_until_ready(url: str, deadline: float) -> None:
+    with httpx.Client(trust_env=False) as client:
+        while True:
+            try:
+                if client.get(f"{url}/readyz").status_code == 200:
+                    return
+            except httpx.TransportError:
+                assert time.monotonic() < deadline, "trackmate dev does not answer"
+            time.sleep(0.02)
+
+
+def keys_in(text: str) -> list[str]:
+    """Every write key that a text shows."""
+    return re.findall(r"tmw_[a-z2-7]+", text)
+
+
+def _stored(line: dict[str, Any]) -> Stored:
+    value = b64decode(line["base64"])
+    return Stored(line["stream"], line["offset"], line["id"], line["sha256"], value)
