@@ -46,8 +46,8 @@ class Request:
         self.route = route
         self.scope = scope
         self.head: dict[bytes, bytes] = dict(headers)
-        if len(self.head) != len(headers):
-            _check_repeated(headers)
+        if len(self.head) != len(headers) or len(headers) > MAX_HEADERS:
+            _check_fields(headers)
         query = scope["query_string"]
         self.query: dict[str, list[str]] = _parse_query(query) if query else {}
 
@@ -86,7 +86,7 @@ class Request:
         return value.decode("latin-1")[:longest] if value else None
 
 
-def _check_repeated(headers: list[tuple[bytes, bytes]]) -> None:
+def _check_fields(headers: list[tuple[bytes, bytes]]) -> None:
     if len(headers) > MAX_HEADERS:
         raise Refused(
             problems.HEADERS_TOO_LARGE,

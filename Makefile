@@ -1,0 +1,50 @@
+# Every command of the project. `make help` prints them.
+
+PORT ?= 8080
+UV_VERSION := 0.13.9
+UV := $(shell command -v uv 2>/dev/null || echo .uv/bin/uv)
+export UV_PYTHON_DOWNLOADS := never
+RUN := .venv/bin/
+
+.DEFAULT_GOAL := help
+.PHONY: help setup dev test check fmt chaos bench clean
+
+help: ## Print this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+setup: .venv/.ready ## Install everything into .venv/ (the other commands do it by themselves)
+
+dev: setup ## Run Trackmate here: affiliate acme on http://127.0.0.1:8080 (PORT= to change)
+	$(RUN)trackmate dev examples/01-first-affiliate --port $(PORT)
+
+test: setup ## Run every test that this machine can run, and name those it cannot
+	$(RUN)pytest
+
+check: setup ## Lint, types, import rules, generated files up to date
+	$(RUN)ruff check
+	$(RUN)ruff format --check
+	$(RUN)mypy
+	$(RUN)lint-imports
+	$(RUN)python docs/generate.py --check
+
+fmt: setup ## Format the code and mend what lint can mend
+	$(RUN)ruff check --fix --exit-zero
+	$(RUN)ruff format
+
+chaos: setup ## The long fault runs: 100 kills, millions of texts
+	TRACKMATE_KILL_ROUNDS=100 TRACKMATE_TEXTS=3000000 $(RUN)pytest tests/e2e tests/ingest -k "kill or differential or drain" --timeout 3600 -s
+
+bench: setup ## Measure: CPU per event against a null application, and what is sustained
+	$(RUN)python bench/run.py
+
+clean: ## Remove what was installed and built here
+	rm -rf .venv .uv
+
+.venv/.ready: pyproject.toml uv.lock */pyproject.toml services/*/pyproject.toml | $(UV)
+	$(UV) sync --locked --quiet --python "$$(command -v python3)"
+	@touch $@
+
+.uv/bin/uv:
+	python3 -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed; this is " + sys.version)'
+	python3 -m venv .uv || { echo "python3 cannot make a virtual environment: on Debian, apt-get install python3-venv"; exit 1; }
+	.uv/bin/pip install --quiet "uv==$(UV_VERSION)"

@@ -1,0 +1,261 @@
+"""
+Bad input: every row of the table in docs/http.md, with the answer that the table promises. And of
+every refusal: it names the fault and a cure, a page can read it, and nothing was stored.
+"""
+
+import gzip
+import json
+import re
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import httpx
+import pytest
+
+from running import Dev, start
+from wire import Reply, connect, exchange, receive, request
+
+TABLE = Path(__file__).parents[2] / "docs" / "http.md"
+
+MANIFESTS = """\
+apiVersion: trackmate.io/v1alpha1
+kind: Affiliate
+metadata: {name: acme}
+spec:
+  ingest:
+    hosts: [acme.track.example.com]
+    keys:
+      - {name: web, use: Browser, origins: ["https://www.acme.example"]}
+      - {name: server, use: Server}
+      - {name: old, use: Server, expires: "2020-01-01T00:00:00Z"}
+      - {name: few, use: Server, limits: {requestsPerSecond: 1}}
+      - {name: small, use: Server, limits: {bytesPerSecond: 1Ki}}
+    limits: {bodyTimeout: 1s}
+---
+apiVersion: trackmate.io/v1alpha1
+kind: Affiliate
+metadata: {name: globex}
+spec: {ingest: {hosts: [globex.track.example.com], keys: [{name: server, use: Server}]}}
+"""
+
+
+@pytest.fixture(scope="module")
+def dev(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Dev]:
+    home = tmp_path_factory.mktemp("refusals")
+    (home / "affiliates").mkdir()
+    (home / "affiliates" / "both.yaml").write_text(MANIFESTS, "utf-8")
+    running = start(home)
+    yield running
+    assert running.stop() == 0, running.log
+
+
+class Caller:
+    """Sends one bad request, and keeps the answer."""
+
+    def __init__(self, dev: Dev) -> None:
+        self.dev = dev
+        self.keys = {k["name"]: k["key"] for k in dev.read("keys", "list", "acme")}
+        self.http = httpx.Client(base_url=dev.url, trust_env=False)
+
+    def post(
+        self,
+        body: bytes | Iterator[bytes] = b"{}",
+        *,
+        path: str = "/v1/events",
+        key: str | None = "server",
+        **headers: str,
+    ) -> Reply:
+        named = {name.replace("_", "-"): value for name, value in headers.items()}
+        sent = {"content-type": "application/json", **named}
+        if key is not None:
+            sent["authorization"] = f"Bearer {self.keys.get(key, key)}"
+        answer = self.http.post(path, content=body, headers=sent)
+        return Reply(answer.status_code, dict(answer.headers), answer.content)
+
+    def wire(self, *headers: str, body: bytes = b"{}", **more: str) -> Reply:
+        key = f"Authorization: Bearer {self.keys['server']}"
+        path = more.pop("path", "/v1/events")
+        return exchange(self.dev, request(path, key, *headers, body=body, **more))
+
+    def slowly(self, raw: bytes) -> Reply:
+        """Send a part, and wait for what the server says to that."""
+        with connect(self.dev) as connection:
+            connection.sendall(raw)
+            return receive(connection)
+
+    def revoked(self) -> Reply:
+        [made] = [k for k in self.dev.read("keys", "create", "acme", "gone") if k["name"] == "gone"]
+        self.dev.read("keys", "revoke", "acme", "gone")
+        return self.post(key=made["key"])
+
+    def foreign(self) -> Reply:
+        [key] = self.dev.read("keys", "list", "globex")
+        return self.post(key=key["key"], host="acme.track.example.com")
+
+    def too_often(self, body: bytes, key: str) -> Reply:
+        for _ in range(100):
+            answer = self.post(body, key=key)
+            if answer.status != 200:
+                return answer
+        raise AssertionError("never refused")
+
+
+def big(size: int) -> bytes:
+    return b'"' + b"x" * (size - 2) + b'"'
+
+
+def chunks(size: int) -> Iterator[bytes]:
+    for _ in range(size // 1024 + 1):
+        yield b" " * 1024
+
+
+CURE = re.compile(r"[\w')\]]\. [A-Z][^.]+|: /docs$")
+"""A fault, and behind it a sentence that says what to do."""
+
+BATCH = b'[{"messageId":"refused-1"},{"messageId":"refused-2",},{"messageId":"refused-3"}]'
+HEAD = b"POST /v1/events HTTP/1.1\r\nHost: localhost\r\n"
+
+ROWS: dict[str, Callable[[Caller], Reply]] = {
+    "no key": lambda c: c.post(key=None),
+    "a key that does not exist": lambda c: c.post(key="tmw_wrong"),
+    "the key of another affiliate, to this affiliate's host": Caller.foreign,
+    "an expired key": lambda c: c.post(key="old"),
+    "a revoked key": Caller.revoked,
+    "a server key in the address": lambda c: c.post(
+        key=None, path=f"/v1/events?key={c.keys['server']}"
+    ),
+    "a browser key from an origin it does not name": lambda c: c.post(
+        key="web", origin="https://evil.example"
+    ),
+    "a stream that the affiliate does not have": lambda c: c.post(path="/v1/events?stream=nope"),
+    "a path that is no route": lambda c: c.post(path="/v1/nothing"),
+    "GET where events are taken": lambda c: reply(c.http.get("/v1/events")),
+    "a content type that is not taken": lambda c: c.post(content_type="application/xml"),
+    "a charset that is not UTF-8": lambda c: c.post(
+        content_type="application/json; charset=iso-8859-1"
+    ),
+    "a content encoding that is not taken": lambda c: c.post(content_encoding="br"),
+    "an empty body": lambda c: c.post(b""),
+    "an empty array": lambda c: c.post(b" [ ] "),
+    "a Segment batch without `batch`": lambda c: c.post(b'{"events":[]}', path="/v1/batch"),
+    "a body over the limit, declared": lambda c: c.post(big(600_000)),
+    "a body over the limit, streamed": lambda c: c.post(chunks(600_000)),
+    "a gzip bomb": lambda c: c.post(gzip.compress(b" " * 100_000_000), content_encoding="gzip"),
+    "an event over the limit": lambda c: c.post(b"[1," + big(65_537) + b"]"),
+    "1,001 events": lambda c: c.post(b"[" + b",".join([b"1"] * 1001) + b"]"),
+    "a gzip body that breaks off": lambda c: c.post(
+        gzip.compress(b'{"a":1}')[:-9], content_encoding="gzip"
+    ),
+    "a bad event in the middle of a batch": lambda c: c.post(BATCH),
+    "a byte order mark": lambda c: c.post(b"\xef\xbb\xbf{}"),
+    "invalid UTF-8": lambda c: c.post(b'{"a":"\xff"}'),
+    "NaN": lambda c: c.post(b'{"a":NaN}'),
+    "a trailing comma": lambda c: c.post(b"[1,]"),
+    "a leading zero": lambda c: c.post(b'{"a":01}'),
+    "two texts where one is asked": lambda c: c.post(b"{} {}"),
+    "nesting of 129 levels": lambda c: c.post(b'{"a":' * 129 + b"1" + b"}" * 129),
+    "two Host headers": lambda c: c.wire("Host: localhost"),
+    "an empty Host header": lambda c: c.wire(host=""),
+    "a host of nobody": lambda c: c.wire(host="nobody.example"),
+    "bytes that are no HTTP": lambda c: exchange(c.dev, b"HELLO\r\n\r\n"),
+    "too many headers": lambda c: c.wire(*(f"x-{n}: 1" for n in range(101))),
+    "endless headers": lambda c: c.slowly(HEAD + b"x: " + b"y" * 40_000),
+    "a query over 8 KiB": lambda c: c.post(path="/v1/events?stream=" + "x" * 8192),
+    "slow headers": lambda c: c.slowly(HEAD + b"x-slow: "),
+    "a slow body": lambda c: c.slowly(
+        request("/v1/events", f"Authorization: Bearer {c.keys['server']}", body=b"{}")[:-1]
+    ),
+    "more requests a second than the limit": lambda c: c.too_often(b"{}", "few"),
+    "more bytes a second than the limit": lambda c: c.too_often(big(900), "small"),
+}
+
+
+def reply(answer: httpx.Response) -> Reply:
+    return Reply(answer.status_code, dict(answer.headers), answer.content)
+
+
+def promised() -> dict[str, tuple[int, str]]:
+    """The rows of the table in the docs."""
+    rows = re.findall(
+        r"^\| (.+?) \| (\d{3}) \| `([a-z-]+)` \|$", TABLE.read_text("utf-8"), re.MULTILINE
+    )
+    return {sent: (int(status), kind) for sent, status, kind in rows}
+
+
+@pytest.fixture(scope="module")
+def caller(dev: Dev) -> Iterator[Caller]:
+    caller = Caller(dev)
+    yield caller
+    caller.http.close()
+
+
+def test_every_row_of_the_table_is_tested() -> None:
+    assert set(promised()) == set(ROWS)
+
+
+@pytest.mark.parametrize("sent", ROWS)
+def test_bad_input_gets_the_answer_that_the_table_promises(caller: Caller, sent: str) -> None:
+    answer = ROWS[sent](caller)
+
+    assert (answer.status, answer.problem["type"].rpartition(":")[2]) == promised()[sent]
+    assert answer.headers["content-type"] == "application/problem+json"
+    assert answer.headers["access-control-allow-origin"] == "*"
+    assert answer.problem["status"] == answer.status
+    assert CURE.search(answer.problem["detail"])
+    assert ("retry-after" in answer.headers) == (answer.status in {429, 503})
+
+
+def test_nothing_of_a_refused_request_was_stored(caller: Caller) -> None:
+    answer = caller.post(BATCH)
+
+    assert (answer.problem["event"], answer.problem["offset"]) == (1, BATCH.index(b",}"))
+    ids = {event.id for event in caller.dev.tail()}
+    assert not ids & {"refused-1", "refused-2", "refused-3"}
+
+
+def test_half_a_body_stores_nothing(caller: Caller) -> None:
+    key = f"Authorization: Bearer {caller.keys['server']}"
+    whole = request("/v1/events", key, body=b'{"messageId":"half"}')
+    with connect(caller.dev) as connection:
+        connection.sendall(whole[:-1])
+
+    assert caller.post(b'{"messageId":"whole"}').status == 200
+    ids = {event.id for event in caller.dev.tail()}
+    assert "whole" in ids
+    assert "half" not in ids
+
+
+def test_headers_of_the_platform_never_pass(caller: Caller) -> None:
+    mine = {"tm_id": "forged", "tm_key": "forged", "tm_type": "forged", "tm_ip": "6.6.6.6"}
+    assert caller.post(b'{"messageId":"mine"}', **mine).status == 200
+
+    caller.dev.settle()
+    document = json.loads(caller.dev.documents()["e::events::mine"])
+    assert document["tm"]["id"] == "mine"
+    assert "forged" not in json.dumps(document)
+    assert "6.6.6.6" not in json.dumps(document)
+
+
+def test_a_key_in_an_address_reaches_no_log(caller: Caller) -> None:
+    web = caller.keys["web"]
+    assert caller.post(key=None, path=f"/v1/events?key={web}").status == 200
+    caller.post(key=None, path=f"/v1/events?key={web}", origin="https://evil.example")
+    caller.http.get(f"/v1/projects/{web}x/settings")
+
+    shown = caller.dev.log.replace("-H 'Authorization: Bearer", "")
+    started, _, logged = shown.partition("Then look")
+    assert "Trackmate runs" in started
+    assert "evil.example" in logged
+    assert web not in logged
+
+
+def test_a_refused_flood_does_not_flood_the_log(caller: Caller) -> None:
+    before = caller.dev.log.count('"refused"')
+    began = time.monotonic()
+    for _ in range(300):
+        caller.post(key="tmw_wrong")
+
+    logged = caller.dev.log.count('"refused"') - before
+    assert 0 < logged <= 20 * (time.monotonic() - began + 2)
+    assert logged < 300
