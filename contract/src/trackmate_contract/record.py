@@ -2,7 +2,7 @@
 The record: an event's bytes in the log, and what the platform adds beside them, never inside.
 
 `Stamp` and `Event` are what ingest appends; `Record` is what consume reads back. On Kafka the stamp
-travels in record headers (`to_headers`, `from_headers`); the embedded log keeps it once per request.
+travels in record headers (`to_headers`, `from_headers`); the embedded log keeps it once a request.
 """
 
 from collections.abc import Iterable

@@ -72,13 +72,14 @@ a visitor does calls `trackmate.track` once; the rest is an ordinary small shop.
   }
 
   const travellers = () => Number(byId('travellers').value);
-  const showTotal = () => { byId('booking-total').textContent = `Together ${euros(total() * travellers())}`; };
+  const together = () => total() * travellers();
+  const showTotal = () => { byId('booking-total').textContent = `Together ${euros(together())}`; };
 
   function book(event) {
     event.preventDefault();
     const bookingId = `AC-${crypto.randomUUID().slice(0, 6).toUpperCase()}`;
     trackmate.track('Booking Completed', {
-      bookingId, ...cartFacts(), total: total() * travellers(),
+      bookingId, ...cartFacts(), total: together(),
       travellers: travellers(), leaving: byId('leaving').value,
     });
     cart.length = 0;
@@ -95,8 +96,10 @@ a visitor does calls `trackmate.track` once; the rest is an ordinary small shop.
       `${name} ${place} ${words}`.toLowerCase().includes(query.toLowerCase());
     for (const offer of offers) offer.node.hidden = !fits(offer);
     const results = offers.filter(fits).length;
-    byId('found').textContent = query ? `${results} of ${offers.length} journeys for “${query}”` : '';
-    if (query) trackmate.track('Search', { query, results });
+    byId('found').textContent = '';
+    if (!query) return;
+    byId('found').textContent = `${results} of ${offers.length} journeys for “${query}”`;
+    trackmate.track('Search', { query, results });
   }
 
   function subscribe(event) {

@@ -1,5 +1,4 @@
-// Sends events to Trackmate: trackmate.track(name, properties), .page(properties), .identify(id, traits).
-// The document hears of each as "trackmate", with the body sent and what became of it.
+// Sends events to Trackmate. The document hears of each as "trackmate": its body and what became of it.
 (() => {
   const { key, endpoint } = document.currentScript.dataset;
   const url = `${endpoint}/v1/events?key=${encodeURIComponent(key)}`;
@@ -21,7 +20,8 @@
     return JSON.stringify({ ...ids, type, ...fields, timestamp: new Date(), context: { page } });
   }
 
-  const tell = (body, state) => document.dispatchEvent(new CustomEvent('trackmate', { detail: { body, state } }));
+  const tell = (body, state) =>
+    document.dispatchEvent(new CustomEvent('trackmate', { detail: { body, state } }));
 
   function waitMs(attempt, retryAfter) {
     const asked = retryAfter * 1000 || Date.parse(retryAfter) - Date.now();  // seconds, or a date
@@ -42,14 +42,16 @@
 
   function leave() {
     if (visibleSince === null) return;  // told already: a page is hidden before it goes
-    const body = toBody('track', { event: 'Page Left', properties: { dwellMs: Date.now() - visibleSince } });
+    const dwellMs = Date.now() - visibleSince;
+    const body = toBody('track', { event: 'Page Left', properties: { dwellMs } });
     visibleSince = null;
     if (navigator.sendBeacon(url, body)) tell(body, 'handed to the browser');
     else send(body);
   }
+  const comeBack = () => { visibleSince ??= document.hidden ? null : Date.now(); };
   addEventListener('pagehide', leave);
-  addEventListener('pageshow', () => { visibleSince ??= document.hidden ? null : Date.now(); });
-  document.addEventListener('visibilitychange', () => { document.hidden ? leave() : visibleSince ??= Date.now(); });
+  addEventListener('pageshow', comeBack);
+  addEventListener('visibilitychange', () => (document.hidden ? leave() : comeBack()));
 
   window.trackmate = {
     track: (event, properties = {}) => send(toBody('track', { event, properties })),

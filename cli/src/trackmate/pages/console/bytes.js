@@ -33,7 +33,8 @@ export function visible(text) {
   return text.split(INVISIBLE).map((part, index) => (index % 2 ? marked(part) : part));
 }
 
-const marked = (invisible) => element('span', { class: 'invisible' }, [...invisible].map(symbol).join(''));
+const marked = (invisible) =>
+  element('span', { class: 'invisible' }, [...invisible].map(symbol).join(''));
 
 function symbol(character) {
   const code = character.codePointAt(0);

@@ -9,7 +9,8 @@ const SHOWN_MS = 1500;
 
 /** A button that copies `text`; `what` completes "Copy …" for those who hear the page. */
 export function copyButton(text, { what, label = 'Copy' }) {
-  const button = element('button', { type: 'button', class: 'copy', 'aria-label': `Copy ${what}` }, label);
+  const said = `Copy ${what}`;
+  const button = element('button', { type: 'button', class: 'copy', 'aria-label': said }, label);
   button.addEventListener('click', async () => {
     const copied = await copy(text);
     byId('said').textContent = copied ? `Copied ${what}.` : `The browser did not let ${what} be copied.`;

@@ -140,4 +140,4 @@ function facts(record) {
   return element('dl', { class: 'facts' }, ...present.flatMap(fact));
 }
 
-const fact = ([title, value]) => [element('dt', {}, title), element('dd', {}, ...visible(String(value)))];
+const fact = ([title, value]) => [element('dt', {}, title), element('dd', {}, ...visible(value))];

@@ -41,8 +41,8 @@ function balanced({ accepted }) {
 
 function imbalances({ accepted, pipelines }) {
   const sentences = pipelines.map((pipeline) => imbalance(pipeline, accepted)).filter(Boolean);
-  const rows = sentences.length ? sentences : ['Each row adds up, but the server’s own count does not.'];
-  return ['The books do not balance.', ...rows];
+  if (!sentences.length) sentences.push('Each row adds up, but the server’s own count does not.');
+  return ['The books do not balance.', ...sentences];
 }
 
 function imbalance(pipeline, accepted) {

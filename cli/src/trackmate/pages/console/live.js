@@ -63,7 +63,7 @@ function draw() {
 }
 
 function drawArrivals() {
-  const fresh = arrivals.map(entry).reverse();
+  const fresh = arrivals.map(entry).filter(isNew).reverse();
   arrivals = [];
   waiting = 0;
   entries = [...fresh, ...entries];

@@ -45,7 +45,7 @@ async function askAll() {
 
 function show({ affiliates, faults, notices, affiliate, figures }) {
   if (affiliate !== chosenOf(affiliates)) return;  // another was chosen meanwhile: its own round comes
-  
+  showFaults(faults);
   showNotices(notices);
   showChoice({
     names: affiliates.map(({ name, displayName }) => [name, displayName]),

@@ -24,7 +24,8 @@ export function tabs(parts, label) {
     });
   });
   select(0);
-  return [element('div', { role: 'tablist', class: 'tabs', 'aria-label': label }, ...buttons), ...panels];
+  const list = element('div', { role: 'tablist', class: 'tabs', 'aria-label': label }, ...buttons);
+  return [list, ...panels];
 }
 
 const STEPS = { ArrowLeft: -1, ArrowRight: 1 };

@@ -1,0 +1,122 @@
+"""
+The reference of the custom resources, made from their CRDs, so that it cannot be out of date.
+
+    python docs/generate.py            writes docs/reference-*.md
+    python docs/generate.py --check    only says which of them are out of date, and exits with 1
+"""
+
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from trackmate_contract.quantity import DURATION, SIZE, TIME
+
+DOCS = Path(__file__).parent
+CRDS = DOCS.parent / "crds"
+
+Schema = dict[str, Any]
+
+_FORMS = {DURATION: "duration", SIZE: "size", TIME: "time"}
+
+
+def references() -> dict[Path, str]:
+    """Every page of the reference and what it must hold."""
+    sources = sorted(CRDS.glob("*.yaml"))
+    return {DOCS / f"reference-{source.stem}.md": page(source.read_text()) for source in sources}
+
+
+def page(source: str) -> str:
+    """The reference of one kind, from its CRD."""
+    crd = yaml.safe_load(source)["spec"]
+    [version] = crd["versions"]
+    schema = version["schema"]["openAPIV3Schema"]
+    return "\n".join([*_opening(crd, version["name"], schema), *_sections(schema)]) + "\n"
+
+
+def _opening(crd: Schema, version: str, schema: Schema) -> Iterator[str]:
+    names = crd["names"]
+    scope = "cluster" if crd["scope"] == "Cluster" else "namespace"
+    yield f"# {names['kind']}"
+    yield ""
+    yield f"<!-- Made from crds/{names['singular']}.yaml by docs/generate.py. -->"
+    yield ""
+    yield schema["description"]
+    yield ""
+    yield (
+        f"`apiVersion: {crd['group']}/{version}`, one name in a {scope}; "
+        f"`kubectl get {names['shortNames'][0]}`."
+    )
+    yield ""
+    yield (
+        "A *duration* is a whole number and `s`, `m`, `h` or `d`; a *size* is a Kubernetes "
+        "quantity in bytes, as `64Ki`; a *time* is RFC 3339, as `2026-11-01T00:00:00Z`."
+    )
+
+
+def _sections(schema: Schema) -> Iterator[str]:
+    yield from _table("metadata", schema["properties"]["metadata"])
+    for part in ("spec", "status"):
+        yield from _section(part, schema["properties"][part])
+
+
+def _section(path: str, node: Schema) -> Iterator[str]:
+    """The table of a node's fields, and then those of the nodes below it."""
+    yield from _table(path, node)
+    for name, child in node.get("properties", {}).items():
+        inner = child.get("items", child)
+        if "properties" in inner:
+            yield from _section(f"{path}.{name}{'[]' if inner is not child else ''}", inner)
+
+
+def _table(path: str, node: Schema) -> Iterator[str]:
+    yield from ("", f"## `{path}`", "")
+    if "description" in node:
+        yield from (node["description"], "")
+    yield "| field | form | default | |"
+    yield "|---|---|---|---|"
+    for name, child in node["properties"].items():
+        default = "required" if name in node.get("required", ()) else _default(child)
+        yield f"| `{name}` | {_form(child)} | {default} | {child['description']} |"
+
+
+def _default(node: Schema) -> str:
+    if "default" not in node or node["default"] == {}:  # its fields have defaults of their own
+        return ""
+    text = yaml.safe_dump(node["default"], default_flow_style=True, sort_keys=False, width=1000)
+    return f"`{text.removesuffix('...' + chr(10)).strip()}`"
+
+
+def _form(node: Schema) -> str:
+    if "enum" in node:
+        return ", ".join(f"`{value}`" for value in node["enum"])
+    if node.get("pattern") in _FORMS:
+        return _FORMS[node["pattern"]]
+    if node.get("type") == "array":
+        return f"list, at most {node['maxItems']}, of: {_form(node['items'])}"
+    if node.get("type") == "integer" and "maximum" in node:
+        return f"integer, {node['minimum']} to {node['maximum']}"
+    if node.get("type") == "string" and "maxLength" in node:
+        return f"string, at most {node['maxLength']}"
+    return str(node["type"])
+
+
+def main(*, check: bool) -> int:
+    stale = [path for path, text in references().items() if _text(path) != text]
+    for path in stale:
+        sys.stdout.write(f"{path.name} {'is out of date' if check else 'written anew'}\n")
+        if not check:
+            path.write_text(references()[path])
+    if stale and check:
+        sys.stdout.write("Run python docs/generate.py and commit what it writes.\n")
+    return 1 if stale and check else 0
+
+
+def _text(path: Path) -> str | None:
+    return path.read_text() if path.exists() else None
+
+
+if __name__ == "__main__":
+    sys.exit(main(check="--check" in sys.argv[1:]))
