@@ -23,11 +23,11 @@ from trackmate_ingest.metrics import Metrics
 from trackmate_ingest.problems import CORS, Answer, Refused, retry_after
 from trackmate_ingest.request import Presented, Request
 from trackmate_ingest.routes import Shape
-from trackmate_ingest.slicing import Malformed, OverLimit, Sliced, Slicer
+from trackmate_ingest.slicing import Malformed, OverLimit, Sliced, Slicer, write_key
 
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 
-_SLICE: dict[str, Callable[[Slicer, bytes], list[Sliced]]] = {
+_READERS: dict[str, Callable[[Slicer, bytes], list[Sliced]]] = {
     "json": Slicer.json,
     "lines": Slicer.lines,
     "sniffed": Slicer.sniffed,
@@ -57,7 +57,7 @@ class Collector:
             if request.route.shape not in {Shape.CALL, Shape.BATCH}:
                 raise _no_key()
             body = await _read(request, receive, directory.widest)
-            presented = Presented(_key_in(body, request))
+            presented = Presented(_key_in(body))
             found = self._open(ring.find(presented.value), presented, request)
             _check_size(body, found[1].limits.body_bytes)
         return await self._store(found, request, body)
@@ -152,46 +152,40 @@ async def _read_on(body: bytes, receive: Receive, limit: int) -> bytes:
     return b"".join(parts)
 
 
-def _key_in(body: bytes, request: Request) -> bytes:
-    anything = Slicer(max_events=len(body) + 1, max_event_bytes=len(body) + 1)
-    _, key = _slice_segment(anything, request, body)
+def _key_in(body: bytes) -> bytes:
+    try:
+        key = write_key(body)
+    except Malformed as fault:
+        raise _malformed(fault) from None
     if key is None:
         raise _no_key()
     return key.encode()
 
 
 def _slice(slicer: Slicer, request: Request, body: bytes) -> list[Sliced]:
-    shape = request.route.shape
     try:
-        if shape is Shape.EVENTS:
-            return _SLICE[request.media()](slicer, body)
-        if shape is Shape.RAW:
-            return [slicer.whole(body)]
+        return _reader(request)(slicer, body)
     except Malformed as fault:
         raise _malformed(fault) from None
     except OverLimit as fault:
         raise _over_limit(fault) from None
-    return _slice_segment(slicer, request, body)[0]
 
 
-def _slice_segment(
-    slicer: Slicer, request: Request, body: bytes
-) -> tuple[list[Sliced], str | None]:
-    if request.media() == "lines":
+def _reader(request: Request) -> Callable[[Slicer, bytes], list[Sliced]]:
+    """How this request's body is cut into events."""
+    shape = request.route.shape
+    if shape is Shape.RAW:
+        return Slicer.whole
+    media = request.media()
+    if shape is Shape.EVENTS:
+        return _READERS[media]
+    if media == "lines":
         raise Refused(
             problems.UNSUPPORTED,
             "Segment routes take one JSON object. Send application/json or text/plain, "
             "or send NDJSON to /v1/events.",
         )
-    try:
-        if request.route.shape is Shape.BATCH:
-            return slicer.batch(body)
-        event, key = slicer.call(body)
-    except Malformed as fault:
-        raise _malformed(fault) from None
-    except OverLimit as fault:
-        raise _over_limit(fault) from None
-    return [event], key
+    return Slicer.batch if shape is Shape.BATCH else Slicer.call
 
 
 def _stream(intake: Intake, request: Request) -> str:

@@ -32,7 +32,7 @@ _REASONS = {
 """Our words for the scanner's, by how its message begins."""
 
 WHITE_SPACE = " \t\n\r"
-_NO_HEX_DIGIT = re.compile(r"[^0-9A-Fa-f]|\Z")
+_PARTIAL_ESCAPE = re.compile(r"\\?u?[0-9A-Fa-f]*")
 _STRING = re.compile(rb'"(?:[^"\\]++|\\.)*+"')
 _ROUND = bytes.maketrans(b"[]{}", b"()()")
 _NO_BRACKETS = bytes(set(range(256)).difference(b"[]{}"))
@@ -116,7 +116,7 @@ _DECODER = JSONDecoder(
 def _fault(error: JSONDecodeError) -> Fault:
     text, at = error.doc, error.pos
     if error.msg.startswith("Invalid \\u"):
-        return Fault(next(_NO_HEX_DIGIT.finditer(text, at)).start(), BAD_ESCAPE)
+        return Fault(next(_PARTIAL_ESCAPE.finditer(text, at)).end(), BAD_ESCAPE)
     if _NUMBER_GOES_ON.match(text, at - 1):
         return Fault(at, "a malformed number")
     before = text[:at].rstrip(WHITE_SPACE)
@@ -124,6 +124,5 @@ def _fault(error: JSONDecodeError) -> Fault:
         return Fault(len(before) - 1, TRAILING_COMMA)
     if text.startswith("\N{BYTE ORDER MARK}", at):
         return Fault(at, "a byte order mark")
-    return Fault(
-        at, next(ours for theirs, ours in _REASONS.items() if error.msg.startswith(theirs))
-    )
+    ours = (reason for theirs, reason in _REASONS.items() if error.msg.startswith(theirs))
+    return Fault(at, next(ours, "not JSON"))

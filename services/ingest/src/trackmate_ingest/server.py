@@ -8,11 +8,12 @@ import contextlib
 import ctypes
 import logging
 import socket
+import struct
 import sys
 from typing import Any
 
 import uvicorn
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
 from trackmate_ingest import problems
 from trackmate_ingest.metrics import Metrics
@@ -24,6 +25,7 @@ _MAX_HEADER_BYTES = 32 * 1024
 _KEEP_ALIVE_SECONDS = 75  # more than a proxy keeps an idle connection: the proxy closes first
 _BACKLOG = 4096
 _QUIET_SECONDS = 0.25  # without traffic a draining server is done
+_AT_THE_DOOR_SECONDS = 0.05
 _SO_ATTACH_FILTER = 26  # Linux, asm-generic/socket.h
 
 _log = logging.getLogger("trackmate.ingest")
@@ -37,6 +39,7 @@ class Connection(HttpToolsProtocol):
     asked: float | None = None
     """When the request being answered was complete; None between requests."""
     _unfinished = 0
+    _lingering = False
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
@@ -52,10 +55,27 @@ class Connection(HttpToolsProtocol):
         self.since = self.loop.time()
         self._unfinished = 0
 
+    def on_headers_complete(self) -> None:
+        super().on_headers_complete()
+        self.cycle.transport = _Ending(self, self.cycle)  # type: ignore[assignment]
+
     def on_message_complete(self) -> None:
         self.since = None
-        self.asked = self.loop.time()
+        if not self.cycle.response_complete:
+            self.asked = self.loop.time()
         super().on_message_complete()
+        if self._lingering:
+            self.transport.close()
+
+    def linger(self) -> None:
+        """
+        Say that this was the last answer, and let the rest of the request come (RFC 9112 9.6).
+
+        A connection closed before all that was sent to it is read is reset, and the client loses
+        the answer with it.
+        """
+        self._lingering = True
+        self.transport.write_eof()
 
     def on_response_complete(self) -> None:
         self.asked = None
@@ -85,7 +105,7 @@ class Connection(HttpToolsProtocol):
             seconds = self.scope.get("body_timeout_s", seconds)  # type: ignore[assignment]
         if now - self.since < seconds:
             return
-        if self.scope is None:
+        if self.scope is None or self._lingering:
             self.transport.close()
             return
         detail = (
@@ -106,6 +126,24 @@ class Connection(HttpToolsProtocol):
         if not started or self.cycle.response_complete:
             self.transport.write(answer.raw())
         self.transport.close()
+
+
+class _Ending:
+    """What a cycle needs of its transport; ends gently where the answer came before the request."""
+
+    __slots__ = ("_connection", "_cycle", "is_closing", "write")
+
+    def __init__(self, connection: Connection, cycle: RequestResponseCycle) -> None:
+        self._connection = connection
+        self._cycle = cycle
+        self.is_closing = connection.transport.is_closing
+        self.write = connection.transport.write
+
+    def close(self) -> None:
+        if self._cycle.response_complete and self._cycle.more_body:
+            self._connection.linger()
+        else:
+            self._connection.transport.close()
 
 
 class Server(uvicorn.Server):
@@ -185,21 +223,35 @@ async def _accept_the_rest(sockets: list[socket.socket]) -> None:
     """
     Let nobody new in, and everybody who is at the door.
 
-    Closing a listening socket resets connections that wait to be accepted. A packet filter that
-    drops everything (Linux, socket(7)) keeps newcomers out while the loop accepts the rest; they
-    try again and then meet a closed port, which is no answer to a request.
+    Closing a listening socket resets connections that wait to be accepted, and those whose
+    handshake is not complete. A packet filter that drops every first packet (Linux, socket(7))
+    keeps newcomers out while the loop accepts the rest; they try again and then meet a closed
+    port, which is no answer to a request.
     """
     if sys.platform == "linux":
         for listener in sockets:
-            _drop_packets(listener)
-    await asyncio.sleep(0.05)
+            _drop_newcomers(listener)
+    await asyncio.sleep(_AT_THE_DOOR_SECONDS)
+
+
+_DROP_SYN = b"".join(
+    struct.pack("=HBBI", *instruction)
+    for instruction in (
+        (0x30, 0, 0, 13),  # load the byte of TCP's flags
+        (0x54, 0, 0, 0x12),  # of them SYN and ACK
+        (0x15, 0, 1, 0x02),  # SYN alone opens a connection:
+        (0x06, 0, 0, 0),  # drop it
+        (0x06, 0, 0, 0xFFFFFFFF),  # else keep all
+    )
+)
+"""A program for the kernel's classic packet filter; what is no newcomer completes its handshake."""
 
 
 class _Program(ctypes.Structure):
     _fields_ = (("length", ctypes.c_ushort), ("filter", ctypes.c_void_p))
 
 
-def _drop_packets(listener: socket.socket) -> None:
-    drop_all = ctypes.create_string_buffer(b"\x06\x00\x00\x00\x00\x00\x00\x00")  # BPF_RET 0
-    program = _Program(1, ctypes.addressof(drop_all))
+def _drop_newcomers(listener: socket.socket) -> None:
+    instructions = ctypes.create_string_buffer(_DROP_SYN, len(_DROP_SYN))
+    program = _Program(len(_DROP_SYN) // 8, ctypes.addressof(instructions))
     listener.setsockopt(socket.SOL_SOCKET, _SO_ATTACH_FILTER, bytes(program))

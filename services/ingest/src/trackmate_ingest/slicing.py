@@ -69,27 +69,25 @@ class Slicer:
             except Malformed as as_lines:
                 raise max(as_json, as_lines, key=_offset) from None  # what got further was meant
 
-    def batch(self, body: bytes) -> tuple[list[Sliced], str | None]:
-        """The elements of `batch` in a Segment batch, and its `writeKey`."""
+    def batch(self, body: bytes) -> list[Sliced]:
+        """The elements of `batch` in a Segment batch."""
         try:
-            batch = _BATCH.decode(_utf8(body))
-            return self._read(list(map(bytes, batch.batch))), string(batch.write_key)
+            return self._read(list(map(bytes, _BATCH.decode(_utf8(body)).batch)))
         except _UNDECIDED:
-            events, key = strict.batch(body, self._max_events)
-            return self._read_exactly(events), decoded_string(key)
+            return self._read_exactly(strict.batch(body, self._max_events))
 
-    def call(self, body: bytes) -> tuple[Sliced, str | None]:
-        """The one object of a Segment call, and its `writeKey`."""
+    def call(self, body: bytes) -> list[Sliced]:
+        """The one object of a Segment call."""
         try:
-            [event] = self._read([_utf8(body).strip(_WHITE_SPACE)])
+            return self._read([_utf8(body).strip(_WHITE_SPACE)])
         except _UNDECIDED:
-            [event] = self._read_exactly([strict.call(body)])
-        return event, write_key(body)
+            return self._read_exactly([strict.call(body)])
 
-    def whole(self, body: bytes) -> Sliced:
+    def whole(self, body: bytes) -> list[Sliced]:
         """The body as one event, whatever it is."""
-        [event] = self._sized([Sliced(None, None, body)])
-        return event
+        if not body:
+            raise Malformed("the body holds no event", offset=0)
+        return self._sized([Sliced(None, None, body)])
 
     def _read(self, events: list[bytes]) -> list[Sliced]:
         if not 0 < len(events) <= self._max_events:
@@ -131,7 +129,7 @@ class _Envelope(msgspec.Struct):
     write_key: Raw = msgspec.field(name="writeKey", default=ABSENT)
 
 
-class _Batch(_Envelope, kw_only=True):
+class _Batch(msgspec.Struct):
     batch: list[Raw]
 
 

@@ -31,43 +31,51 @@ _NEVER_JSON = "\0"  # ends every text, so that it is at fault where it ends
 def json(body: bytes, most: int) -> list[bytes]:
     """The elements of a top-level array, else the one text."""
     reading = _Reading(body)
-    values = reading.array(most) if reading.peek() == "[" else [reading.event(0)]
+    is_array = reading.peek() == "["
+    try:
+        events = reading.array(most) if is_array else [reading.event(0)]
+    except OverLimit:
+        reading.at = 0
+        reading.value()
+        reading.end()  # else it is no array that is too long, but a line of several
+        raise
     reading.end()
-    return _some(values)
+    return _some(events)
 
 
 def lines(body: bytes, most: int) -> list[bytes]:
     """The texts of a body that has a newline between any two."""
     reading = _Reading(body)
-    values: list[bytes] = []
-    while not (values and reading.is_at_end()):
-        if values and not reading.on_new_line:
+    events: list[bytes] = []
+    while not (events and reading.is_at_end()):
+        if events and not reading.on_new_line:
             reading.fail("a newline between two events is missing")
-        values.append(reading.event(len(values)))
-        if len(values) > most:
+        events.append(reading.event(len(events)))
+        if len(events) > most:
             raise OverLimit.too_many(most)
-    return values
+    return events
 
 
-def batch(body: bytes, most: int) -> tuple[list[bytes], object]:
-    """The elements of an object's array `batch`, and its `writeKey`; of duplicates the last."""
+def batch(body: bytes, most: int) -> list[bytes]:
+    """The elements of an object's array `batch`; of duplicates the last."""
     reading = _Reading(body)
-    found: dict[object, object] = {}
+    last: object = None
     start = 0
     for name in reading.members():
         is_batch = name == "batch" and reading.peek() == "["
         start = reading.at if is_batch else start
         try:
-            found[name] = reading.value()
+            value = reading.value()
         except Malformed:
             if is_batch:
                 reading.array(most)  # tells which event
             raise
+        last = value if name == "batch" else last
     reading.end()
-    if not isinstance(found.get("batch"), list):
+    if not isinstance(last, list):
         raise Malformed("no array named batch", offset=0)
     reading.at = start
-    return _some(reading.array(most)), found.get("writeKey")
+    return _some(reading.array(most))
 
 
 def call(body: bytes) -> bytes:
@@ -88,10 +96,10 @@ def write_key(body: bytes) -> object:
     return members.get("writeKey")
 
 
-def _some(values: list[bytes]) -> list[bytes]:
-    if not values:
+def _some(events: list[bytes]) -> list[bytes]:
+    if not events:
         raise Malformed("the body holds no event", offset=0)
-    return values
+    return events
 
 
 def _decode(body: bytes) -> tuple[str, str]:
