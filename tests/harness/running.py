@@ -125,16 +125,21 @@ class Dev:
 
 def start(home: Path, *arguments: str, prefix: tuple[str, ...] = ()) -> Dev:
     """
-    Start `trackmate dev` in `home` on a free port, and wait until it answers.
+    Start `trackmate dev affiliates` in `home` on a free port, and wait until it answers.
 
     `prefix` goes before the command, as in `("strace", "-f")`.
     """
     (home / "affiliates").mkdir(parents=True, exist_ok=True)
+    return start_in(home, "affiliates", "--port", "0", *arguments, prefix=prefix)
+
+
+def start_in(home: Path, *arguments: str, prefix: tuple[str, ...] = ()) -> Dev:
+    """Start `trackmate dev` with these arguments alone, and wait until it answers."""
     found = home / ".trackmate" / "instance.json"
     found.unlink(missing_ok=True)
     with (home / "dev.log").open("ab") as log:
         process = subprocess.Popen(
-            [*prefix, TRACKMATE, "dev", "affiliates", "--port", "0", *arguments],
+            [*prefix, TRACKMATE, "dev", *arguments],
             cwd=home,
             stdout=log,
             stderr=log,
@@ -142,9 +147,9 @@ def start(home: Path, *arguments: str, prefix: tuple[str, ...] = ()) -> Dev:
         )
     deadline = time.monotonic() + _START_SECONDS
     while not found.exists():
-        log_text = (home / "dev.log").read_text("utf-8")
-        assert process.poll() is None, f"trackmate dev ended: {log_text}"
-        assert time.monotonic() < deadline, f"trackmate dev did not start: {log_text}"
+        said = (home / "dev.log").read_text("utf-8")
+        assert process.poll() is None, f"trackmate dev ended: {said}"
+        assert time.monotonic() < deadline, f"trackmate dev did not start: {said}"
         time.sleep(0.02)
     address = json.loads(found.read_text("utf-8"))
     _wait_until_ready(address["url"], deadline)

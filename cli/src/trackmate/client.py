@@ -9,14 +9,7 @@ from typing import Any, cast
 import httpx
 
 from trackmate.dev.address import Address
-
-
-class NoInstance(Exception):  # noqa: N818 - said to a person as it is
-    """Nothing runs in this folder."""
-
-
-class Declined(Exception):  # noqa: N818 - said to a person as it is
-    """The instance refused, in its own words."""
+from trackmate.errors import Declined, NoInstance
 
 
 class Client:

@@ -12,10 +12,10 @@ from typing import Annotated
 
 import typer
 
-from trackmate import doctor, manifests, sending, show, tailing
-from trackmate.client import Declined, NoInstance, connected
+from trackmate import show
+from trackmate.client import connected
 from trackmate.dev.address import HOME
-from trackmate.starting import start
+from trackmate.errors import Declined, Refusal
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -55,13 +55,17 @@ def dev(
     ] = "10s",
 ) -> None:
     """Run all of Trackmate here, in one process, from a folder of YAML that it follows."""
+    from trackmate.starting import start
+
     start(folder, port=port, data=data, metrics_port=metrics_port, drain=drain)
 
 
 @app.command()
 def init(name: Annotated[str, typer.Argument(help="The new affiliate's name.")]) -> None:
     """Print a commented Affiliate to start from: trackmate init acme > acme.yaml"""
-    sys.stdout.write(manifests.commented(name))
+    from trackmate.manifests import commented
+
+    sys.stdout.write(commented(name))
 
 
 @app.command()
@@ -73,9 +77,11 @@ def send(
     as_json: Json = False,
 ) -> None:
     """Send the events of a file, byte for byte, and wait until they are stored."""
+    from trackmate.sending import send as send_file
+
     with connected() as client:
         show.target(client)
-        show.sent(sending.send(client, affiliate, file, stream=stream), as_json=as_json)
+        show.sent(send_file(client, affiliate, file, stream=stream), as_json=as_json)
 
 
 @app.command()
@@ -98,6 +104,8 @@ def tail(  # noqa: PLR0913 - one parameter an option
     follow: Annotated[bool, typer.Option("--follow", "-f", help="Wait for more.")] = False,
 ) -> None:
     """Show the events of an affiliate, exactly as they were stored."""
+    from trackmate import tailing
+
     with connected() as client:
         show.target(client)
         how = tailing.Form.RAW if raw else tailing.Form.JSON if as_json else tailing.Form.TABLE
@@ -204,7 +212,9 @@ def audit(affiliate: Affiliate, *, as_json: Json = False) -> None:
 @app.command("doctor")
 def examine(*, as_json: Json = False) -> None:
     """Check this machine and the instance of this folder; exit 1 when something is wrong."""
-    checks = doctor.examine()
+    from trackmate.doctor import examine as all_checks
+
+    checks = all_checks()
     show.checks(checks, as_json=as_json)
     if not all(check.passed for check in checks):
         raise typer.Exit(1)
@@ -224,12 +234,9 @@ def run() -> None:
     """The entry point: every refusal is one sentence on standard error, and its exit code."""
     try:
         app()
-    except NoInstance as nothing:
-        show.error(str(nothing))
-        sys.exit(3)
-    except (Declined, manifests.Faulty, sending.Unsendable) as refusal:
+    except Refusal as refusal:
         show.error(str(refusal))
-        sys.exit(2)
+        sys.exit(refusal.exit_code)
     except BrokenPipeError:  # `trackmate tail … | head`
         sys.stderr.close()
         sys.exit(0)

@@ -2,11 +2,10 @@
 The YAML that `trackmate init` prints.
 """
 
+from trackmate.errors import Refusal
 from trackmate_contract.faults import Faulty
 from trackmate_contract.manifest import parse
 from trackmate_contract.specs import API_VERSION
-
-__all__ = ["Faulty", "commented"]
 
 _TEMPLATE = """\
 # An affiliate: one tenant of Trackmate. `spec: {{}}` is a complete one; what stands here are the
@@ -54,7 +53,10 @@ spec:
 
 
 def commented(name: str) -> str:
-    """A commented Affiliate. Raises Faulty where the name cannot be one."""
-    parse({"apiVersion": API_VERSION, "kind": "Affiliate", "metadata": {"name": name}, "spec": {}})
+    """A commented Affiliate. Raises Refusal where the name cannot be one."""
+    try:
+        parse({"apiVersion": API_VERSION, "kind": "Affiliate", "metadata": {"name": name}})
+    except Faulty as faulty:
+        raise Refusal(str(faulty)) from None
     title = name.replace("-", " ").title()
     return _TEMPLATE.format(name=name, title=title, api_version=API_VERSION)

@@ -15,14 +15,11 @@ from rich.progress import Progress
 
 from trackmate import show
 from trackmate.client import Client
+from trackmate.errors import Unsendable
 from trackmate_ingest.refusals import Malformed, OverLimit
 from trackmate_ingest.slicing import Slicer
 
 _TRIES = 8
-
-
-class Unsendable(Exception):  # noqa: N818 - said to a person as it is
-    """The file cannot be sent, or the server refused it."""
 
 
 @dataclass(frozen=True)

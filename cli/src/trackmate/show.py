@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Any
 from rich.console import Console
 from rich.table import Table
 
+from trackmate.errors import Declined
+
 if TYPE_CHECKING:
     from trackmate.client import Client
     from trackmate.doctor import Check
@@ -72,8 +74,6 @@ def keys(rows: Sequence[dict[str, Any]], *, as_json: bool) -> None:
 def status(state: dict[str, Any], only: str | None, *, as_json: bool) -> None:
     affiliates = [a for a in state["affiliates"] if only in {None, a["name"]}]
     if only and not affiliates:
-        from trackmate.client import Declined  # noqa: PLC0415 - show is below client
-
         raise Declined(f"No affiliate {only!r} runs here.")
     if as_json:
         return _json({**state, "affiliates": affiliates})

@@ -7,13 +7,12 @@ import sys
 from importlib.resources import files
 from pathlib import Path
 
-import typer
-
 from trackmate import show
 from trackmate.dev import paste
 from trackmate.dev.address import Address
 from trackmate.dev.instance import Changes, Instance
-from trackmate.dev.run import CannotStart, Options, Reporter, run
+from trackmate.dev.run import Options, Reporter, run
+from trackmate.errors import CannotStart
 from trackmate_contract.quantity import seconds
 from trackmate_ingest.logs import JsonLines, PlainLines
 
@@ -23,14 +22,14 @@ EXAMPLE = Path(str(files("trackmate"))) / "examples" / "01-first-affiliate"
 def start(
     folder: Path | None, *, port: int, data: Path, metrics_port: int | None, drain: str
 ) -> None:
-    """Run until told to stop. Exits with 2 where it cannot start."""
+    """Run until told to stop. Raises CannotStart."""
     _set_up_logs()
     try:
-        options = Options(folder or EXAMPLE, data, port, metrics_port, seconds(drain))
-        run(options, Reporter(_say_started, _say_changed))
-    except (CannotStart, ValueError) as why:
-        show.error(str(why))
-        raise typer.Exit(2) from None
+        drain_seconds = seconds(drain)
+    except ValueError as error:
+        raise CannotStart(f"--drain: {error}.") from None
+    options = Options(folder or EXAMPLE, data, port, metrics_port, drain_seconds)
+    run(options, Reporter(_say_started, _say_changed))
 
 
 def _set_up_logs() -> None:

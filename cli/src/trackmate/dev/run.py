@@ -23,6 +23,7 @@ from watchfiles import awatch
 from trackmate.dev.address import Address
 from trackmate.dev.console import create_console
 from trackmate.dev.instance import Changes, Instance
+from trackmate.errors import CannotStart
 from trackmate.folder import read_folder
 from trackmate_ingest.metrics import Metrics
 from trackmate_ingest.server import Server
@@ -31,10 +32,6 @@ _LOOPBACK = "127.0.0.1"
 _INGEST_PATHS = ("/v1/", "/healthz", "/readyz", "/openapi.json", "/docs")
 
 App = Callable[..., Awaitable[None]]
-
-
-class CannotStart(Exception):  # noqa: N818 - said to a person as it is
-    """What keeps the instance from starting, and the cure."""
 
 
 @dataclass(frozen=True)

@@ -45,13 +45,12 @@
     const dwellMs = Date.now() - visibleSince;
     const body = toBody('track', { event: 'Page Left', properties: { dwellMs } });
     visibleSince = null;
-    if (navigator.sendBeacon(url, body)) tell(body, 'handed to the browser');
-    else send(body);
+    navigator.sendBeacon(url, body) ? tell(body, 'handed to the browser') : send(body);
   }
   const comeBack = () => { visibleSince ??= document.hidden ? null : Date.now(); };
   addEventListener('pagehide', leave);
   addEventListener('pageshow', comeBack);
-  addEventListener('visibilitychange', () => (document.hidden ? leave() : comeBack()));
+  document.addEventListener('visibilitychange', () => (document.hidden ? leave() : comeBack()));
 
   window.trackmate = {
     track: (event, properties = {}) => send(toBody('track', { event, properties })),

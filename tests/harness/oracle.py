@@ -1,0 +1,144 @@
+"""
+The oracle of the fault tests: what the clients know against what the product shows, its log, its
+documents and its books. Whatever was broken meanwhile, all of this holds afterwards.
+"""
+
+import json
+from base64 import b64decode, b64encode
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import httpx
+
+from mix import Sent
+from running import Dev, Stored
+from trackmate_contract.names import document_key
+from traffic import UNKNOWN, Ledger, Outcome
+
+_MOST_SHOWN = 20
+
+Place = tuple[str, str]
+"""A stream and an id."""
+
+
+@dataclass(frozen=True)
+class Found:
+    """What an instance holds once nothing is in flight."""
+
+    log: list[Stored]
+    documents: dict[str, bytes]
+    books: Any
+
+    @property
+    def repeats(self) -> int:
+        """Events that are in the log again, because a client repeated them."""
+        return len(self.log) - len({(event.stream, event.id) for event in self.log})
+
+
+def check(dev: Dev, ledger: Ledger) -> Found:
+    """Wait until all is settled, and hold it against the clients' account."""
+    dev.settle()
+    found = Found(_log(dev), dev.documents(), dev.audit())
+    faults = list(compare(ledger, found))
+    assert not faults, "\n".join([f"{len(faults)} faults:", *faults[:_MOST_SHOWN]])
+    return found
+
+
+def _log(dev: Dev) -> list[Stored]:
+    """As `trackmate tail --json` shows it, without the start of a process for each look."""
+    answer = httpx.get(f"{dev.url}/api/affiliates/acme/records", trust_env=False, timeout=60)
+    lines = [json.loads(line) for line in answer.raise_for_status().iter_lines()]
+    return [
+        Stored(line["stream"], line["offset"], line["id"], line["sha256"], _bytes(line))
+        for line in lines
+    ]
+
+
+def _bytes(line: dict[str, Any]) -> bytes:
+    return b64decode(line["base64"])
+
+
+def compare(ledger: Ledger, found: Found) -> Iterator[str]:
+    """Everything that is wrong, a sentence each."""
+    yield from _misjudged(ledger)
+    yield from _lost(ledger, found)
+    yield from _altered(ledger, found)
+    yield from _invented(ledger, found)
+    yield from _halved(ledger, found)
+    yield from _unbalanced(found)
+
+
+def _events(ledger: Ledger, *outcomes: Outcome) -> dict[Place, Sent]:
+    requests = [request for request in ledger.requests(*outcomes) if request.valid]
+    return {(event.stream, event.id): event for request in requests for event in request.events}
+
+
+def _misjudged(ledger: Ledger) -> Iterator[str]:
+    """Faults change when a request is answered, never what is valid."""
+    for attempt in ledger.attempts:
+        wrong = Outcome.REFUSED if attempt.request.valid else Outcome.OK
+        if attempt.outcome in {wrong, Outcome.FAILED}:
+            yield f"{attempt.request.name} was answered {attempt.answer}"
+
+
+def _lost(ledger: Ledger, found: Found) -> Iterator[str]:
+    """I1: what was acknowledged is in the log, and in the store once."""
+    logged = {(event.stream, event.id) for event in found.log}
+    for place in _events(ledger, Outcome.OK):
+        if place not in logged:
+            yield f"{place} was acknowledged and is not in the log"
+        if document_key(*place) not in found.documents:
+            yield f"{place} was acknowledged and has no document"
+
+
+def _altered(ledger: Ledger, found: Found) -> Iterator[str]:
+    """I2: the bytes are those that were sent, in the log and in the document."""
+    sent = _events(ledger, Outcome.OK, *UNKNOWN)
+    for event in found.log:
+        known = sent.get((event.stream, event.id))
+        if known is not None and known.value != event.value:
+            yield f"{event.id} has other bytes in the log: {event.value!r}, not {known.value!r}"
+    for place, known in sent.items():
+        document = found.documents.get(document_key(*place))
+        if document is not None and not document.endswith(b',"event":' + _shown(known) + b"}"):
+            yield f"{place} has other bytes in its document: {document!r}"
+
+
+def _shown(event: Sent) -> bytes:
+    return b'"%b"' % b64encode(event.value) if event.raw else event.value
+
+
+def _invented(ledger: Ledger, found: Found) -> Iterator[str]:
+    """I3: nothing is stored that was refused or never sent, and nothing twice."""
+    known = set(_events(ledger, Outcome.OK, *UNKNOWN))
+    for event in found.log:
+        if (event.stream, event.id) not in known:
+            yield f"{event.id} is in the log, and was refused or never sent"
+    keys = {document_key(*place) for place in known}
+    for key in found.documents:
+        if key not in keys:
+            yield f"{key} is a document of no event that was sent"
+
+
+def _halved(ledger: Ledger, found: Found) -> Iterator[str]:
+    """P2: of a request, all events are stored, each as often as the others, or none."""
+    times = Counter((event.stream, event.id) for event in found.log)
+    for request in ledger.requests(*Outcome):
+        stored = {times[event.stream, event.id] for event in request.events}
+        if len(stored) > 1:
+            yield f"{request.name} is stored in part: its events {sorted(stored)} times"
+
+
+def _unbalanced(found: Found) -> Iterator[str]:
+    """I7: the books balance, and say what the log says."""
+    (line,) = found.books["pipelines"]
+    if not found.books["balanced"]:
+        yield f"the books do not balance: {found.books}"
+    if found.books["accepted"] != len(found.log):
+        yield f"the books say {found.books['accepted']} accepted, the log has {len(found.log)}"
+    if line["duplicates"] != found.repeats:
+        yield f"the books say {line['duplicates']} duplicates, the log has {found.repeats}"
+    if line["delivered"] != len(found.documents):
+        yield f"the books say {line['delivered']} delivered of {len(found.documents)} documents"
