@@ -395,6 +395,15 @@ def test_every_key_can_be_copied_and_a_secret_is_not_shown(page: Page) -> None:
     assert page.evaluate("navigator.clipboard.readText()") == "tm_srv_acme_93be01aa57"
 
 
+def test_without_a_key_the_page_says_how_to_make_one(page: Page, standin: StandIn) -> None:
+    acme = httpx.get(f"{standin.url}/api/affiliates", trust_env=False).json()["affiliates"][0]
+    keyless = {**acme, "keys": [], "snippet": None, "curl": None}
+    standin.tell("set", {"affiliates": {"acme": keyless}})
+    open_console(page)
+    for place in ("#connect", "#empty"):
+        expect(page.locator(place)).to_contain_text("trackmate keys create makes one")
+
+
 def test_the_address_remembers_the_affiliate(page: Page, standin: StandIn) -> None:
     open_console(page)
     page.get_by_label("Affiliate").select_option("globex")
@@ -585,6 +594,17 @@ def test_leaving_the_page_is_told_once_by_beacon(page: Page, standin: StandIn) -
     assert json.loads(left[0]["body"])["properties"]["dwellMs"] > 0
     assert left[0]["type"] == "text/plain;charset=UTF-8"  # as a beacon says it, unlike our fetch
     assert left[0]["key"] == 'tm_web_7Kq2mZ"&<'
+
+
+def test_a_tab_that_is_hidden_twice_was_left_twice(page: Page, standin: StandIn) -> None:
+    page.goto("/demo")
+    for hidden in ("true", "false", "true"):
+        page.evaluate(f"""() => {{
+          Object.defineProperty(document, 'hidden', {{ configurable: true, value: {hidden} }});
+          document.dispatchEvent(new Event('visibilitychange'));
+        }}""")
+    names = page.locator("#sent-events li b")
+    expect(names).to_have_text(["Page Left", "Page Left", "page"])
 
 
 def test_what_was_sent_is_shown_with_its_exact_body(page: Page, standin: StandIn) -> None:

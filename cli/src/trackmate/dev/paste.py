@@ -43,7 +43,7 @@ def pick(keys: Sequence[IssuedKey], use: Use | None = None) -> IssuedKey | None:
 
 def curl(keys: Sequence[IssuedKey], endpoint: str) -> str | None:
     """A line that stores one event when pasted into a shell."""
-    key = pick(keys, Use.SERVER) or pick(keys)
+    key = pick(keys, Use.BROWSER) or pick(keys)  # a browser key is no secret
     if key is None:
         return None
     return (

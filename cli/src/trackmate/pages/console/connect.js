@@ -21,7 +21,11 @@ export const showConnect = whenChanged(({ endpoint, keys, snippet, curl }) => {
   );
 });
 
+const NO_KEY = 'No key works for this. trackmate keys create makes one.';
+
+/** A text to copy; null where the affiliate has no key that would make it work. */
 export function codeBlock(text, what) {
+  if (text === null) return element('p', { class: 'quiet' }, NO_KEY);
   return element(
     'div', { class: 'code' },
     element('pre', { tabindex: '0', 'aria-label': what }, text),
