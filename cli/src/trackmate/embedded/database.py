@@ -49,6 +49,7 @@ class Database:
         self.path = path
         self._connection = connect(path)
         self._connection.executescript(schema)
+        self._fault = ""
         self._jobs: SimpleQueue[_Job | None] = SimpleQueue()
         self.listeners: set[Callable[[], None]] = set()
         """Called on the writer's thread after each commit."""
@@ -83,6 +84,7 @@ class Database:
                 self._resolve(jobs, [Unwritten(_words(error))] * len(jobs))
             else:
                 self._resolve(jobs, results)
+                self._note("")
                 for listener in tuple(self.listeners):
                     listener()
 
@@ -115,15 +117,20 @@ class Database:
 
     def _recover(self, error: Exception) -> None:
         """After a failed write the connection's state is not trusted: a new one reads the file."""
-        _log.error(
-            "write failed",
-            extra={"fields": {"file": self.path.name, "error": str(error)}},
-            exc_info=not isinstance(error, sqlite3.Error),
-        )
+        self._note(str(error), exc_info=not isinstance(error, sqlite3.Error))
         with contextlib.suppress(sqlite3.Error):
             self._connection.close()
         with contextlib.suppress(sqlite3.Error):
             self._connection = connect(self.path)
+
+    def _note(self, fault: str, *, exc_info: bool = False) -> None:
+        """Log the change and not each try: a full disk must not be filled by the log."""
+        if fault != self._fault:
+            fields = {"file": self.path.name, "error": fault or self._fault}
+            level = logging.ERROR if fault else logging.WARNING
+            words = "write failed" if fault else "writes again"
+            _log.log(level, words, extra={"fields": fields}, exc_info=exc_info)
+        self._fault = fault
 
     def _resolve(self, jobs: list[_Job], results: list[Any]) -> None:
         """Wake each event loop once for all of its futures."""

@@ -65,12 +65,12 @@ class EmbeddedLog:
             raise Unwritten("The log's queue is full: the disk does not keep up.")
         self._queued_bytes += size
         try:
-            await self._database.submit(_write, Append(stream, stamp, events, size))
+            await self._database.submit(write, Append(stream, stamp, events, size))
         finally:
             self._queued_bytes -= size
 
 
-def _write(connection: sqlite3.Connection, appends: Sequence[Append]) -> list[None]:
+def write(connection: sqlite3.Connection, appends: Sequence[Append]) -> list[None]:
     for stream, part in _rows(appends):
         base = end(connection, stream)
         if not base:

@@ -48,44 +48,49 @@ class EmbeddedSource:
         self._reader = database.reader()
         self._next = positions(self._reader, pipeline)
         self._waiting: list[Record] = []
+        self._taken = dict(self._next)
         self._changed = asyncio.Event()
         self._loop = asyncio.get_running_loop()
         database.listeners.add(self._wake)
 
-    async def read(self, *, most: int) -> Fetched:
-        while True:
-            fetched = self._take(most)
-            if fetched.records or fetched.expired:
-                return fetched
-            self._changed.clear()
-            fetched = self._take(most)  # what came between the look and the clear
-            if fetched.records or fetched.expired:
-                return fetched
+    async def read(self, *, most: int, wait_s: float) -> Fetched:
+        while not self._fill(most):
             await self._changed.wait()
+        if len(self._waiting) < most:
+            await asyncio.sleep(wait_s)
+            self._fill(most)
+        return self._take(most)
 
     async def commit(self, settled: Settled) -> None:
         await self._database.submit(_commit, Commit(self._pipeline, settled))
 
-    def _take(self, most: int) -> Fetched:
-        expired, moved = (0, ()) if self._waiting else self._fill()
-        records, self._waiting = self._waiting[:most], self._waiting[most:]
-        return Fetched(records, expired, moved)
-
-    def _fill(self) -> tuple[int, tuple[tuple[Place, int], ...]]:
-        """Read a row of each stream, and count what retention took first."""
-        expired = 0
-        moved = []
+    def _fill(self, most: int) -> bool:
+        """Read until there is enough for a step; return whether there is anything."""
+        self._changed.clear()  # before the look: what comes during it sets this again
         for stream in log.streams(self._reader):
-            place = (stream, log.PARTITION)
-            position = self._next.get(place, 0)
-            records = log.read(self._reader, stream, offset=position)
-            if not records:
-                continue
-            expired += records[0].offset - position
-            moved.append((place, records[0].offset))
-            self._waiting += records
-            self._next[place] = records[-1].offset + 1
-        return expired, tuple(moved) if expired else ()
+            while len(self._waiting) < most and self._read_row(stream):
+                pass
+        return bool(self._waiting)
+
+    def _read_row(self, stream: str) -> bool:
+        place = (stream, log.PARTITION)
+        position = self._next.get(place, 0)
+        records = log.read(self._reader, stream, offset=position)
+        if not records:
+            return False
+        self._waiting += records
+        self._next[place] = records[-1].offset + 1
+        return True
+
+    def _take(self, most: int) -> Fetched:
+        """The next records, and how many retention took before each."""
+        records, self._waiting = self._waiting[:most], self._waiting[most:]
+        expired = 0
+        for record in records:
+            place = (record.stream, record.partition)
+            expired += record.offset - self._taken.get(place, 0)
+            self._taken[place] = record.offset + 1
+        return Fetched(records, expired)
 
     def _wake(self) -> None:
         if not self._changed.is_set():

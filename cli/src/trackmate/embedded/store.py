@@ -55,10 +55,10 @@ class EmbeddedStore:
 def _write(
     connection: sqlite3.Connection, batches: Sequence[Sequence[Document]]
 ) -> list[list[Outcome]]:
-    return [_insert(connection, documents) for documents in batches]
+    return [insert(connection, documents) for documents in batches]
 
 
-def _insert(connection: sqlite3.Connection, documents: Sequence[Document]) -> list[Outcome]:
+def insert(connection: sqlite3.Connection, documents: Sequence[Document]) -> list[Outcome]:
     known = _find(connection, [document.key for document in documents])
     rows: list[Row] = []
     outcomes = []

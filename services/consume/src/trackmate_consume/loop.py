@@ -18,6 +18,7 @@ Translate = Callable[[Record], Document]
 Result = TypeVar("Result")
 
 _MOST = 500  # records a step: bounds memory, and how long one step keeps the event loop
+_WAIT_S = 0.05  # for a step to fill: a write for each event would cost more than the events
 _LONGEST_WAIT_S = 30.0  # between tries while a sink is down
 _STORED = frozenset({Outcome.DELIVERED, Outcome.CONFLICT})
 
@@ -41,7 +42,7 @@ class Pipeline:
 
     async def step(self) -> None:
         """Settle the next records, however long the sink is down."""
-        fetched = await self._source.read(most=_MOST)
+        fetched = await self._source.read(most=_MOST, wait_s=_WAIT_S)
         documents = [self._translate(record) for record in fetched.records]
         outcomes = await self._persist(lambda: self._write(documents))
         settled = Settled(_positions(fetched), _counts(fetched, outcomes))
@@ -78,7 +79,5 @@ def _counts(fetched: Fetched, outcomes: Sequence[Outcome]) -> Counts:
 
 
 def _positions(fetched: Fetched) -> dict[Place, int]:
-    positions = dict(fetched.positions)
-    for record in fetched.records:  # in order, so the last of each place stays
-        positions[record.stream, record.partition] = record.offset + 1
-    return positions
+    """In the order of the records, so the last of each place stays."""
+    return {(r.stream, r.partition): r.offset + 1 for r in fetched.records}

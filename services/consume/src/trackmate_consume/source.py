@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from trackmate_consume.ledger import Place, Settled
+from trackmate_consume.ledger import Settled
 from trackmate_contract.record import Record
 
 
@@ -16,16 +16,16 @@ class Fetched:
 
     records: Sequence[Record]
     expired: int = 0
-    positions: tuple[tuple[Place, int], ...] = ()
-    """Where a place continues when records expired without one left to read."""
+    """How many were between the committed position and the first of these."""
 
 
 class Source(Protocol):
     """The records of one pipeline, from where it last committed."""
 
-    async def read(self, *, most: int) -> Fetched:
+    async def read(self, *, most: int, wait_s: float) -> Fetched:
         """
-        Wait for records and return at most `most` of them, each offset once in a process's life.
+        Wait for a first record, then at most `wait_s` seconds more for `most` of them, and return
+        what is there, each offset once in a process's life.
 
         What was read and not committed comes again after a restart.
         """

@@ -164,6 +164,7 @@ class Server(uvicorn.Server):
                 access_log=False,  # ours is in logs.py, and never shows a query string
                 log_config=None,
                 server_header=False,
+                proxy_headers=False,  # who a client is, no header of its own may say
                 backlog=_BACKLOG,
                 timeout_keep_alive=_KEEP_ALIVE_SECONDS,
                 timeout_graceful_shutdown=int(drain_seconds),
@@ -230,7 +231,7 @@ async def _accept_the_rest(sockets: list[socket.socket]) -> None:
     """
     if sys.platform == "linux":
         for listener in sockets:
-            _drop_newcomers(listener)
+            keep_newcomers_out(listener)
     await asyncio.sleep(_AT_THE_DOOR_SECONDS)
 
 
@@ -251,7 +252,7 @@ class _Program(ctypes.Structure):
     _fields_ = (("length", ctypes.c_ushort), ("filter", ctypes.c_void_p))
 
 
-def _drop_newcomers(listener: socket.socket) -> None:
+def keep_newcomers_out(listener: socket.socket) -> None:
     instructions = ctypes.create_string_buffer(_DROP_SYN, len(_DROP_SYN))
     program = _Program(len(_DROP_SYN) // 8, ctypes.addressof(instructions))
     listener.setsockopt(socket.SOL_SOCKET, _SO_ATTACH_FILTER, bytes(program))
