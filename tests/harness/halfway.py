@@ -55,12 +55,13 @@ class Halfway:
             self._changed.notify_all()
 
     def wait_until(
-        self, enough: Callable[[list[Exchange]], bool], *, seconds: float = 30
+        self, enough: Callable[[list[Exchange]], bool], *, seconds: float = 15
     ) -> list[Exchange]:
         """What went through, once it is enough."""
         with self._changed:
             came = self._changed.wait_for(lambda: enough(self.exchanges), seconds)
-            assert came, f"not enough after {seconds} s: {self.exchanges!r}"
+            seen = [(one.status, one.fault) for one in self.exchanges]
+            assert came, f"not enough after {seconds} s: {seen}"
             return list(self.exchanges)
 
 

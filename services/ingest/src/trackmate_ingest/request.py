@@ -25,6 +25,7 @@ _MEDIA_TYPES = {
     b"application/ndjson": "lines",
     b"text/plain": "sniffed",
 }
+_FORM = b"application/x-www-form-urlencoded"  # what RudderStack's Node SDK calls its gzipped JSON
 _CHARSETS = {b"utf-8", b"us-ascii"}
 
 
@@ -78,7 +79,11 @@ class Request:
         """How the body is to be read: json, lines or sniffed. Raises Refused, 415."""
         raw = self.head.get(b"content-type", b"")
         media = _MEDIA_TYPES.get(raw)
-        return media if media is not None else _parse_media(raw)
+        if media is not None:
+            return media
+        if raw == _FORM and self.route.shape is not Shape.EVENTS:
+            return "sniffed"
+        return _parse_media(raw)
 
     def text(self, header: bytes, *, longest: int = 1024) -> str | None:
         """A header as text that is safe to keep, or None."""

@@ -24,7 +24,7 @@ _ANSWER_SECONDS = 15.0
 _MAX_HEADER_BYTES = 32 * 1024
 _KEEP_ALIVE_SECONDS = 75  # more than a proxy keeps an idle connection: the proxy closes first
 _BACKLOG = 4096
-_QUIET_SECONDS = 0.25  # without traffic a draining server is done
+QUIET_SECONDS = 0.25  # without traffic a draining server is done
 _AT_THE_DOOR_SECONDS = 0.05
 _SO_ATTACH_FILTER = 26  # Linux, asm-generic/socket.h
 
@@ -204,7 +204,7 @@ class Server(uvicorn.Server):
             state = self.server_state
             if state.total_requests != seen or state.tasks or self._receiving():
                 seen, since = state.total_requests, loop.time()
-            if loop.time() - since >= _QUIET_SECONDS:
+            if loop.time() - since >= QUIET_SECONDS:
                 return
             await asyncio.sleep(0.01)
 
