@@ -19,8 +19,10 @@ if TYPE_CHECKING:
     from trackmate.doctor import Check
     from trackmate.sending import Sent
 
-out = Console(highlight=False)
-err = Console(stderr=True, highlight=False)
+_WIDE = 400  # columns where nobody looks: a program's line is not to be folded
+
+out = Console(highlight=False, width=None if sys.stdout.isatty() else _WIDE)
+err = Console(highlight=False, width=None if sys.stderr.isatty() else _WIDE, stderr=True)
 
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")  # all but tab and newline
 _TERMS = ("delivered", "duplicates", "conflicts", "filtered", "dead", "expired", "in_flight")
@@ -62,12 +64,11 @@ def visible(text: str) -> str:
 def keys(rows: Sequence[dict[str, Any]], *, as_json: bool) -> None:
     if as_json:
         return _json(rows)
-    table = _table("KEY", "USE", "VALUE", "CREATED", "EXPIRES", "ORIGINS")
+    table = _table("KEY", "USE", "VALUE", "CREATED", "EXPIRES", "FROM")
     for row in rows:
         origins = ", ".join(row["origins"]) or ("any" if row["use"] == "Browser" else "-")
-        table.add_row(
-            row["name"], row["use"], row["key"], row["created"], row["expires"] or "never", origins
-        )
+        expires = (row["expires"] or "never").replace("T", " ")
+        table.add_row(row["name"], row["use"], row["key"], row["created"][:10], expires, origins)
     return _print(table, nothing="No keys. Make one with 'trackmate keys create'.")
 
 
@@ -77,7 +78,7 @@ def status(state: dict[str, Any], only: str | None, *, as_json: bool) -> None:
         raise Declined(f"No affiliate {only!r} runs here.")
     if as_json:
         return _json({**state, "affiliates": affiliates})
-    table = _table("AFFILIATE", "READY", "STREAMS", "ACCEPTED", "IN FLIGHT", "LAG", "BOOKS", "HOST")
+    table = _table("NAME", "READY", "STREAMS", "ACCEPTED", "LAG", "BOOKS", "ADDRESS")
     for affiliate in affiliates:
         table.add_row(*_status_row(affiliate))
     _print(table, nothing="No affiliate. Put an Affiliate YAML into the folder.")
@@ -95,9 +96,8 @@ def _status_row(affiliate: dict[str, Any]) -> tuple[str, ...]:
         store["last_error"] or "True",
         ", ".join(affiliate["streams"]),
         str(ledger["accepted"]),
-        str(store["in_flight"]),
         f"{store['lag_seconds']:.1f} s",
-        "balance" if ledger["balanced"] else "DO NOT BALANCE",
+        "balance" if ledger["balanced"] else "OFF",
         ", ".join(affiliate["hosts"]) or affiliate["endpoint"],
     )
 
@@ -105,16 +105,21 @@ def _status_row(affiliate: dict[str, Any]) -> tuple[str, ...]:
 def ledger(books: dict[str, Any], *, as_json: bool) -> None:
     if as_json:
         return _json(books)
-    table = _table("PIPELINE", "ACCEPTED", *(term.upper().replace("_", " ") for term in _TERMS))
     for line in books["pipelines"]:
-        table.add_row(line["name"], str(books["accepted"]), *(str(line[t]) for t in _TERMS))
-    _print(table, nothing="No pipelines.")
+        out.print(f"Pipeline [bold]{line['name']}[/]")
+        out.print(f"  accepted    {books['accepted']:>12,}")
+        for term in _TERMS:
+            out.print(f"  {term.replace('_', ' '):<12}{line[term]:>12,}", style=_style(line[term]))
+        out.print(f"  documents   {line['documents']:>12,}")
     if books["balanced"]:
-        out.print("The books balance: accepted = delivered + duplicates + conflicts + filtered")
-        out.print("                  + dead + expired + in flight.")
+        out.print("The books balance.", style="green")
     for fault in books["faults"]:
         error(f"The books do not balance: {fault}.")
     return None
+
+
+def _style(count: int) -> str:
+    return "" if count else "dim"
 
 
 def sent(report: "Sent", *, as_json: bool) -> None:
@@ -139,7 +144,7 @@ def _json(value: object) -> None:
 def _table(*columns: str) -> Table:
     table = Table(box=None, pad_edge=False, header_style="bold")
     for column in columns:
-        table.add_column(column, no_wrap=column in {"VALUE", "KEY"}, overflow="fold")
+        table.add_column(column, no_wrap=column not in {"FROM", "STREAMS", "READY"}, overflow="fold")
     return table
 
 
@@ -147,5 +152,4 @@ def _print(table: Table, *, nothing: str) -> None:
     if not table.row_count:
         out.print(nothing)
         return
-    width = None if sys.stdout.isatty() else 400  # a program's line is not to be folded
-    out.print(table, width=width)
+    out.print(table)

@@ -41,14 +41,18 @@ def _set_up_logs() -> None:
 
 def _say_started(address: Address, instance: Instance) -> None:
     say = show.out.print
-    say(f"[bold]Trackmate runs.[/] Live page  {address.url}/   demo shop  {address.url}/demo")
-    say(f"Metrics {address.metrics_url}   data {address.data}", style="dim")
+    say("[bold]Trackmate runs.[/]\n")
+    say(f"  Live page  [bold]{address.url}/[/]")
+    say(f"  Demo shop  {address.url}/demo")
+    say(f"  Metrics    {address.metrics_url}", style="dim")
+    say(f"  Data       {address.data}", style="dim", soft_wrap=True)
     for running in instance.affiliates.values():
         line = paste.curl(running.keys, address.url)
         if line is not None:
             say(f"\nSend an event to [bold]{running.name}[/]; paste this into another terminal:\n")
             show.verbatim(line)
-    say("\nThen look at the live page, or run: [bold]trackmate tail NAME --follow[/]\n")
+    name = next(iter(instance.affiliates), "NAME")
+    say(f"\nThen look at the live page, or run: [bold]trackmate tail {name} --follow[/]\n")
 
 
 def _say_changed(changes: Changes) -> None:

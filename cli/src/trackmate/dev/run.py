@@ -75,8 +75,8 @@ async def _run(options: Options, reporter: Reporter, listener: socket.socket) ->
         address = Address(url, metrics_url, str(options.data.resolve()), os.getpid())
         server = _Server(_Split(instance, create_console(instance, url)), instance, options)
         with address.announced():
-            reporter.started(address, instance)
             reporter.changed(changes)
+            reporter.started(address, instance)
             watching = asyncio.create_task(_follow(options.folder, instance, reporter))
             await server.serve([listener])
             watching.cancel()
