@@ -25,6 +25,7 @@ out = Console(highlight=False, width=None if sys.stdout.isatty() else _WIDE)
 err = Console(highlight=False, width=None if sys.stderr.isatty() else _WIDE, stderr=True)
 
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")  # all but tab and newline
+_FOLDED = {"FROM", "STREAMS", "READY"}  # columns whose text may take several lines
 _TERMS = ("delivered", "duplicates", "conflicts", "filtered", "dead", "expired", "in_flight")
 
 
@@ -144,7 +145,7 @@ def _json(value: object) -> None:
 def _table(*columns: str) -> Table:
     table = Table(box=None, pad_edge=False, header_style="bold")
     for column in columns:
-        table.add_column(column, no_wrap=column not in {"FROM", "STREAMS", "READY"}, overflow="fold")
+        table.add_column(column, no_wrap=column not in _FOLDED, overflow="fold")
     return table
 
 
