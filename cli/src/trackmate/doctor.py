@@ -9,8 +9,8 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import httpx
 
@@ -23,8 +23,7 @@ _SLOW_SYNC_MS = 50.0
 _SYNCS = 20
 
 
-@dataclass(frozen=True)
-class Check:
+class Check(NamedTuple):
     """One look at one thing."""
 
     name: str

@@ -80,8 +80,9 @@ def send(
     from trackmate.sending import send as send_file
 
     with connected() as client:
-        show.target(client)
-        show.sent(send_file(client, affiliate, file, stream=stream), as_json=as_json)
+        show.target(client.address.url)
+        sent = send_file(client, affiliate, file, stream=stream)
+        show.sent(events=sent.events, requests=sent.requests, as_json=as_json)
 
 
 @app.command()
@@ -107,7 +108,7 @@ def tail(  # noqa: PLR0913 - one parameter an option
     from trackmate import tailing
 
     with connected() as client:
-        show.target(client)
+        show.target(client.address.url)
         how = tailing.Form.RAW if raw else tailing.Form.JSON if as_json else tailing.Form.TABLE
         since = since or ("latest" if follow else "earliest")
         tailing.tail(client, affiliate, stream, since=since, limit=limit, follow=follow, form=how)
@@ -117,7 +118,7 @@ def tail(  # noqa: PLR0913 - one parameter an option
 def list_keys(affiliate: Affiliate, *, as_json: Json = False) -> None:
     """Show every write key and its value."""
     with connected() as client:
-        show.target(client)
+        show.target(client.address.url)
         show.keys(client.affiliate(affiliate)["keys"], as_json=as_json)
 
 
@@ -138,7 +139,7 @@ def create_key(
     """Make a key beside those of the YAML."""
     body = {"name": key, "use": use, "origins": origin or [], "expires": expires}
     with connected() as client:
-        show.target(client)
+        show.target(client.address.url)
         show.keys(client.change_keys(f"{affiliate}/keys", body), as_json=as_json)
 
 
@@ -154,7 +155,7 @@ def rotate_key(
 ) -> None:
     """Make a new value; the old one works on for the grace."""
     with connected() as client:
-        show.target(client)
+        show.target(client.address.url)
         path = f"{affiliate}/keys/{key}/rotate"
         show.keys(client.change_keys(path, {"grace": grace}), as_json=as_json)
 
@@ -168,7 +169,7 @@ def revoke_key(
 ) -> None:
     """End every value of a key at once."""
     with connected() as client:
-        show.target(client)
+        show.target(client.address.url)
         show.keys(client.change_keys(f"{affiliate}/keys/{key}/revoke"), as_json=as_json)
 
 
@@ -176,7 +177,7 @@ def revoke_key(
 def snippet(affiliate: Affiliate) -> None:
     """Print what to paste into a page."""
     with connected() as client:
-        show.target(client)
+        show.target(client.address.url)
         text = client.affiliate(affiliate)["snippet"]
         if text is None:
             raise Declined(
@@ -194,7 +195,7 @@ def status(
 ) -> None:
     """Show what runs: affiliates, addresses, lag, and what is wrong with the YAML."""
     with connected() as client:
-        show.target(client)
+        show.target(client.address.url)
         show.status(client.affiliates(), affiliate, as_json=as_json)
 
 
@@ -202,7 +203,7 @@ def status(
 def audit(affiliate: Affiliate, *, as_json: Json = False) -> None:
     """Check the books of an affiliate; exit 1 when they do not balance."""
     with connected() as client:
-        show.target(client)
+        show.target(client.address.url)
         ledger = client.affiliate(affiliate)["ledger"]
     show.ledger(ledger, as_json=as_json)
     if not ledger["balanced"]:

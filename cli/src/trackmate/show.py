@@ -7,17 +7,12 @@ import re
 import sys
 from collections.abc import Sequence
 from importlib.metadata import version as installed_version
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from rich.console import Console
 from rich.table import Table
 
 from trackmate.errors import Declined
-
-if TYPE_CHECKING:
-    from trackmate.client import Client
-    from trackmate.doctor import Check
-    from trackmate.sending import Sent
 
 _WIDE = 400  # columns where nobody looks: a program's line is not to be folded
 
@@ -29,9 +24,9 @@ _FOLDED = {"FROM", "STREAMS", "READY"}  # columns whose text may take several li
 _TERMS = ("delivered", "duplicates", "conflicts", "filtered", "dead", "expired", "in_flight")
 
 
-def target(client: "Client") -> None:
+def target(url: str) -> None:
     """Say which Trackmate answers, where it does not disturb the output."""
-    err.print(f"The embedded instance at {client.address.url}", style="dim")
+    err.print(f"The embedded instance at {url}", style="dim")
 
 
 def error(sentence: str) -> None:
@@ -123,18 +118,19 @@ def _style(count: int) -> str:
     return "" if count else "dim"
 
 
-def sent(report: "Sent", *, as_json: bool) -> None:
+def sent(*, events: int, requests: int, as_json: bool) -> None:
     if as_json:
-        return _json({"events": report.events, "requests": report.requests})
-    return verbatim(f"{report.events} events stored, in {report.requests} requests.")
+        return _json({"events": events, "requests": requests})
+    return verbatim(f"{events} events stored, in {requests} requests.")
 
 
-def checks(results: Sequence["Check"], *, as_json: bool) -> None:
+def checks(results: Sequence[tuple[str, bool, str]], *, as_json: bool) -> None:
+    """Each by its name, whether it passed, and the detail."""
     if as_json:
-        return _json([{"check": c.name, "passed": c.passed, "detail": c.detail} for c in results])
-    for check in results:
-        mark = "[green]ok  [/]" if check.passed else "[red]FAIL[/]"
-        out.print(f"{mark}  {check.name}: {visible(check.detail)}", soft_wrap=True)
+        return _json([{"check": n, "passed": passed, "detail": d} for n, passed, d in results])
+    for name, passed, detail in results:
+        mark = "[green]ok  [/]" if passed else "[red]FAIL[/]"
+        out.print(f"{mark}  {name}: {visible(detail)}", soft_wrap=True)
     return None
 
 
