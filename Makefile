@@ -18,7 +18,8 @@ dev: setup ## Run Trackmate here: affiliate acme on http://127.0.0.1:8080 (PORT=
 	$(RUN)trackmate dev examples/01-first-affiliate --port $(PORT)
 
 test: setup ## Run every test that this machine can run, and name those it cannot
-	$(RUN)pytest
+	$(RUN)pytest -m "not alone" -n 4 --dist loadfile
+	$(RUN)pytest -m alone
 
 check: setup ## Lint, types, import rules, generated files up to date
 	$(RUN)ruff check

@@ -7,14 +7,20 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 from needs import NEEDS
 from running import ACME, Dev, start
 
 StartDev = Callable[..., Dev]
 
+if not os.environ.get("CI"):  # there, hypothesis has a profile of its own: the same texts each time
+    settings.register_profile("here", deadline=None)
+    settings.load_profile("here")
+
 
 def pytest_configure(config: pytest.Config) -> None:
+    config.addinivalue_line("markers", "alone: times something, so nothing else may run beside it")
     config.addinivalue_line(
         "markers", "needs(name, …): what of `needs.NEEDS` the test cannot do without"
     )

@@ -107,6 +107,7 @@ SECONDS = 4
 WORST_P99 = 0.25  # seconds; the bound that docs/guarantees.md states
 
 
+@pytest.mark.alone
 def test_a_flood_at_one_affiliate_is_not_felt_at_the_other(dev: Dev) -> None:
     quiet, flooding = dev.key("depot", "globex"), dev.key("web", "initech")
     alone = asyncio.run(_neighbour(dev, quiet))

@@ -7,8 +7,11 @@ import time
 from collections.abc import Callable
 
 import httpx
+import pytest
 
 from running import ACME, Dev
+
+pytestmark = pytest.mark.alone
 
 StartDev = Callable[..., Dev]
 WITHIN = 2.0  # seconds

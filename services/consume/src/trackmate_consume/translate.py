@@ -36,6 +36,7 @@ _encode = msgspec.json.Encoder().encode
 
 def to_document(record: Record) -> Document:
     """
+    >>> from trackmate_contract.record import Stamp
     >>> record = Record("events", 0, 7, "e1", None, b'{"a":  1}', Stamp(5, "web"))
     >>> to_document(record).key
     'e::events::e1'

@@ -83,7 +83,7 @@ _BODIES: dict[Shape, dict[str, Any]] = {
                 "required": ["batch"],
                 "properties": {
                     "batch": {"type": "array", "minItems": 1, "maxItems": 1000, "items": _ANY},
-                    "writeKey": {"type": "string"},
+                    "writeKey": {"description": "The key, where it is a string."},
                 },
             }
         },
