@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 import msgspec
 
-from trackmate.embedded.database import Database, Unwritten
+from trackmate.embedded.database import Database, Statement, Unwritten
 from trackmate_contract.record import Event, Record, Stamp
 
 SCHEMA = """
@@ -23,7 +23,6 @@ CREATE TABLE IF NOT EXISTS batches (
     data BLOB NOT NULL
 );
 CREATE UNIQUE INDEX IF NOT EXISTS batches_by_offset ON batches (stream, base);
-CREATE TABLE IF NOT EXISTS streams (name TEXT PRIMARY KEY) WITHOUT ROWID;
 """
 
 PARTITION = 0
@@ -31,6 +30,22 @@ PARTITION = 0
 _ROW_BYTES = 1 << 20  # a row is read as a whole, so it is bounded
 _QUEUE_BYTES = 64 << 20  # of events that wait for the disk; beyond it the answer is 503
 
+
+_INSERT = """
+INSERT INTO batches (stream, base, count, received_ms, data)
+SELECT ?1, coalesce(
+    (SELECT base + count FROM batches WHERE stream = ?1 ORDER BY base DESC LIMIT 1), 0
+), ?2, ?3, ?4
+"""
+
+_STREAMS = """
+WITH RECURSIVE found (name) AS (
+    SELECT min(stream) FROM batches
+    UNION ALL
+    SELECT (SELECT min(stream) FROM batches WHERE stream > name) FROM found WHERE name IS NOT NULL
+)
+SELECT name FROM found WHERE name IS NOT NULL
+"""  # a step of the index for each stream, where DISTINCT would read all of it
 
 _AT_OFFSET = """
 WHERE stream = ?1 AND base + count > ?2
@@ -70,35 +85,49 @@ class EmbeddedLog:
             self._queued_bytes -= size
 
 
-def write(connection: sqlite3.Connection, appends: Sequence[Append]) -> list[None]:
-    for stream, part in _rows(appends):
-        base = end(connection, stream)
-        if not base:
-            connection.execute("INSERT OR IGNORE INTO streams VALUES (?)", (stream,))
-        count = sum(len(append.events) for append in part)
-        data = _encode([(append.stamp, append.events) for append in part])
-        connection.execute(
-            "INSERT INTO batches (stream, base, count, received_ms, data) VALUES (?, ?, ?, ?, ?)",
-            (stream, base, count, part[0].stamp.received_ms, data),
-        )
-    return [None] * len(appends)
+class _Write:
+    """The work of the log: one row for each stream and MiB of what waits."""
+
+    def __call__(self, connection: sqlite3.Connection, appends: Sequence[Append]) -> list[None]:
+        for row in _rows(appends):
+            connection.execute(_INSERT, row)
+        return [None] * len(appends)
+
+    def alone(self, appends: Sequence[Append]) -> Statement | None:
+        """Mostly one row is all there is to do: then one statement is the transaction."""
+        rows = _rows(appends)
+        first, second = next(rows), next(rows, None)
+        return None if second else (_INSERT, first)
 
 
-def _rows(appends: Sequence[Append]) -> Iterator[tuple[str, list[Append]]]:
+write = _Write()
+
+
+def _rows(appends: Sequence[Append]) -> Iterator[tuple[str, int, int, bytes]]:
     """Group by stream, and cut where a row would become too large."""
     by_stream: dict[str, list[Append]] = {}
     for append in appends:
-        by_stream.setdefault(append.stream, []).append(append)
+        by_stream.setdefault(append[0], []).append(append)
     for stream, whole in by_stream.items():
-        part: list[Append] = []
-        size = 0
-        for append in whole:
-            if part and size + append.size > _ROW_BYTES:
-                yield stream, part
-                part, size = [], 0
-            part.append(append)
-            size += append.size
-        yield stream, part
+        for part in _parts(whole):
+            count = sum([len(events) for _, _, events, _ in part])
+            data = _encode([(stamp, events) for _, stamp, events, _ in part])
+            yield stream, count, part[0].stamp.received_ms, data
+
+
+def _parts(whole: list[Append]) -> Iterator[list[Append]]:
+    if sum([append.size for append in whole]) <= _ROW_BYTES:
+        yield whole
+        return
+    part: list[Append] = []
+    size = 0
+    for append in whole:
+        if part and size + append.size > _ROW_BYTES:
+            yield part
+            part, size = [], 0
+        part.append(append)
+        size += append.size
+    yield part
 
 
 def end(connection: sqlite3.Connection, stream: str) -> int:
@@ -128,7 +157,7 @@ def received_at(connection: sqlite3.Connection, stream: str, offset: int) -> int
 
 def streams(connection: sqlite3.Connection) -> list[str]:
     """Every stream that holds events, also those no longer in the spec."""
-    return [name for (name,) in connection.execute("SELECT name FROM streams")]
+    return [name for (name,) in connection.execute(_STREAMS)]
 
 
 def read(connection: sqlite3.Connection, stream: str, *, offset: int) -> list[Record]:
