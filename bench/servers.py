@@ -20,6 +20,7 @@ from trackmate_ingest.app import Ingest
 from trackmate_ingest.intake import Directory, Intake
 from trackmate_ingest.keys import Use, WriteKey
 from trackmate_ingest.metrics import Metrics
+from trackmate_ingest.problems import CORS
 from trackmate_ingest.server import Server
 
 KEY = "tmw_bench"
@@ -30,7 +31,11 @@ AFFILIATE = {
     "spec": {"ingest": {"limits": {"requestsPerSecond": 100_000, "bytesPerSecond": "10Gi"}}},
 }
 _ANSWER = b'{"status":"stored","events":1}\n'
-_HEADERS = [(b"content-type", b"application/json"), (b"content-length", b"%d" % len(_ANSWER))]
+_HEADERS = [
+    (b"content-type", b"application/json"),
+    (b"content-length", b"%d" % len(_ANSWER)),
+    *CORS,  # the answer that Trackmate gives: what it costs to write is the server's affair
+]
 
 
 async def null(scope: dict[str, Any], receive: Any, send: Any) -> None:

@@ -41,7 +41,7 @@ def with_database(path: Path, act: Callable[[Database], Awaitable[None]]) -> Non
         try:
             await act(database)
         finally:
-            await asyncio.to_thread(database.close)
+            await database.close()
 
     asyncio.run(main())
 

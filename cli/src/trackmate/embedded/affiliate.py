@@ -116,7 +116,7 @@ class EmbeddedAffiliate:
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
-        await asyncio.to_thread(self.database.close)
+        await self.database.close()
 
     async def _write(self, work: Callable[[sqlite3.Connection], Any]) -> Any:
         return await self.database.submit(_one_by_one, work)

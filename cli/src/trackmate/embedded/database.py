@@ -10,12 +10,14 @@ returns: sqlite.org/pragma.html#pragma_synchronous.
 import asyncio
 import contextlib
 import logging
+import os
 import sqlite3
+import sys
 import threading
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from queue import SimpleQueue
-from typing import Any, NamedTuple
+from typing import Any
 
 from trackmate_consume.sinks import Down
 from trackmate_ingest.log import Unavailable
@@ -40,21 +42,22 @@ class Unwritten(Unavailable, Down):
     """The file could not be written: unavailable to ingest, down to consume."""
 
 
-class _Job(NamedTuple):
-    work: Work
-    payload: Any
-    future: "asyncio.Future[Any]"
+_Job = tuple[Work, Any, "asyncio.Future[Any]"]
+"""The work, its payload, and who waits: a plain tuple, as one is made for each request."""
 
 
 class Database:
     """A file that holds one affiliate's log, documents, positions and ledger."""
 
     def __init__(self, path: Path, schema: str) -> None:
+        """Opens the file for the running event loop."""
         self.path = path
+        self._loop = asyncio.get_running_loop()
         self._connection = connect(path)
         self._connection.executescript(schema)
         self._fault = ""
-        self._jobs: SimpleQueue[_Job | None] = SimpleQueue()
+        self._gathered: list[_Job] = []
+        self._queue: SimpleQueue[list[_Job]] = SimpleQueue()
         self.listeners: set[Callable[[], None]] = set()
         """Called on the writer's thread after each commit."""
         self._writer = threading.Thread(target=self._run, name=f"write {path.name}", daemon=True)
@@ -62,24 +65,34 @@ class Database:
 
     def submit(self, work: Work, payload: Any) -> "asyncio.Future[Any]":
         """
-        Have the work done; the future is the running loop's, and done after the commit.
-        It raises Unwritten when the transaction failed; then nothing of it is stored.
+        Have the work done; the future is done after the commit. It raises Unwritten when the
+        transaction failed; then nothing of it is stored.
         """
-        future = asyncio.get_running_loop().create_future()
-        self._jobs.put(_Job(work, payload, future))
+        if not self._gathered:  # to be handed over as one when this turn of the loop is through
+            self._loop.call_soon(self._hand_over)
+        future = self._loop.create_future()
+        self._gathered.append((work, payload, future))
         return future
+
+    def _hand_over(self) -> None:
+        """To wake the writer once a turn: threads that wake each other cost more than the work."""
+        if self._gathered:
+            self._queue.put(self._gathered)
+            self._gathered = []
 
     def reader(self) -> sqlite3.Connection:
         """A connection of its own for reading; a reader never waits for the writer."""
         return connect(self.path, readonly=True)
 
-    def close(self) -> None:
+    async def close(self) -> None:
         """Write what waits, then close the file."""
-        self._jobs.put(None)
-        self._writer.join()
+        self._hand_over()
+        self._queue.put([])
+        await asyncio.to_thread(self._writer.join)
         self._connection.close()
 
     def _run(self) -> None:
+        _do_not_preempt()
         while jobs := self._next_jobs():
             try:
                 results = self._transaction(jobs)
@@ -94,16 +107,13 @@ class Database:
 
     def _next_jobs(self) -> list[_Job]:
         """Wait for work, and return all that waits; empty when the file is to be closed."""
-        jobs: list[_Job] = []
-        waiting = 1
-        while waiting:
-            job = self._jobs.get()
-            if job is None:
-                if jobs:
-                    self._jobs.put(None)
-                return jobs
-            jobs.append(job)
-            waiting = min(self._jobs.qsize(), _MOST - len(jobs))
+        jobs = self._queue.get()
+        while jobs and len(jobs) < _MOST and self._queue.qsize():
+            more = self._queue.get()
+            if not more:
+                self._queue.put(more)
+                break
+            jobs += more
         return jobs
 
     def _transaction(self, jobs: list[_Job]) -> list[Any]:
@@ -112,12 +122,12 @@ class Database:
             self._connection.execute(*alone)
             return [None] * len(jobs)
         kinds: dict[Work, list[int]] = {}
-        for index, job in enumerate(jobs):
-            kinds.setdefault(job.work, []).append(index)
+        for index, (work, _, _) in enumerate(jobs):
+            kinds.setdefault(work, []).append(index)
         results: list[Any] = [None] * len(jobs)
         self._connection.execute("BEGIN IMMEDIATE")
         for work, indexes in kinds.items():
-            done = work(self._connection, [jobs[index].payload for index in indexes])
+            done = work(self._connection, [jobs[index][1] for index in indexes])
             for index, result in zip(indexes, done, strict=True):
                 results[index] = result
         self._connection.execute("COMMIT")
@@ -141,13 +151,18 @@ class Database:
         self._fault = fault
 
     def _resolve(self, jobs: list[_Job], results: list[Any]) -> None:
-        """Wake each event loop once for all of its futures."""
-        loops: dict[asyncio.AbstractEventLoop, list[tuple[asyncio.Future[Any], Any]]] = {}
-        for job, result in zip(jobs, results, strict=True):
-            loops.setdefault(job.future.get_loop(), []).append((job.future, result))
-        for loop, pairs in loops.items():
-            with contextlib.suppress(RuntimeError):  # the loop is closed: nobody waits any more
-                loop.call_soon_threadsafe(_set_results, pairs)
+        """Wake the loop once for all."""
+        with contextlib.suppress(RuntimeError):  # it is closed: nobody waits any more
+            self._loop.call_soon_threadsafe(_set_results, jobs, results)
+
+
+def _do_not_preempt() -> None:
+    """
+    Let this thread wait for a core where it wakes, and not take the event loop's, which holds
+    Python's lock: it would only wait for that (Linux, sched(7), SCHED_BATCH).
+    """
+    if sys.platform == "linux":
+        os.sched_setscheduler(threading.get_native_id(), os.SCHED_BATCH, os.sched_param(0))
 
 
 def _alone(jobs: list[_Job]) -> Statement | None:
@@ -155,11 +170,11 @@ def _alone(jobs: list[_Job]) -> Statement | None:
     The one statement that does everything, if there is one. It commits by itself, and goes through
     Python's lock once where a transaction goes four times.
     """
-    work = jobs[0].work
+    work = jobs[0][0]
     statement = getattr(work, "alone", None)
-    if statement is None or any(job.work is not work for job in jobs):
+    if statement is None or any(other is not work for other, _, _ in jobs):
         return None
-    found: Statement | None = statement([job.payload for job in jobs])
+    found: Statement | None = statement([payload for _, payload, _ in jobs])
     return found
 
 
@@ -178,8 +193,8 @@ def connect(path: Path, *, readonly: bool = False) -> sqlite3.Connection:
     return connection
 
 
-def _set_results(pairs: list[tuple["asyncio.Future[Any]", Any]]) -> None:
-    for future, result in pairs:
+def _set_results(jobs: list[_Job], results: list[Any]) -> None:
+    for (_, _, future), result in zip(jobs, results, strict=True):
         if future.done():
             continue
         if isinstance(result, Exception):

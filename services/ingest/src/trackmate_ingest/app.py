@@ -15,7 +15,7 @@ from trackmate_ingest.collect import Collector, Gone, Receive
 from trackmate_ingest.intake import Directory
 from trackmate_ingest.logs import Refusals
 from trackmate_ingest.metrics import Metrics
-from trackmate_ingest.problems import CORS, PREFLIGHT, Answer, Headers, Refused
+from trackmate_ingest.problems import CORS, PREFLIGHT, Answer, Refused
 from trackmate_ingest.request import MAX_URL, Request, Scope
 from trackmate_ingest.routes import Route, find
 
@@ -44,7 +44,10 @@ class Ingest:
             return
         started = time.perf_counter()
         try:
-            answer = await self._answer(route, scope, receive)
+            if route is not None and scope["method"] == "POST":
+                answer = await self.collector.take(Request(route, scope), receive)
+            else:
+                answer = _without_events(scope)
         except Gone:
             return
         except Refused as refused:
@@ -54,21 +57,8 @@ class Ingest:
             _log.exception("failed", extra={"fields": {"route": route.path if route else ""}})
             answer = Answer.problem(problems.FAILED, "Trackmate failed; the fault is in its log.")
         self.metrics.answered(answer.status, answer.kind, seconds=time.perf_counter() - started)
-        await send(
-            {"type": "http.response.start", "status": answer.status, "headers": answer.headers}
-        )
+        await send(_start(answer))
         await send({"type": "http.response.body", "body": answer.body})
-
-    async def _answer(self, route: Route | None, scope: Scope, receive: Receive) -> Answer:
-        if scope["method"] == "POST" and route is not None:
-            return await self.collector.take(Request(route, scope), receive)
-        if scope["method"] == "OPTIONS":
-            return Answer(204, PREFLIGHT, b"")
-        raise Refused(
-            problems.METHOD_NOT_ALLOWED,
-            f"{scope['path']} does not take {scope['method']}. Send the events with POST.",
-            headers=[(b"allow", b"POST, OPTIONS")],
-        )
 
     def _note(self, answer: Answer, scope: Scope, route: Route | None, why: Refused) -> None:
         self._refusals.log(
@@ -90,11 +80,22 @@ class Ingest:
             answer = Answer.problem(
                 problems.URI_TOO_LONG, f"The address is over {MAX_URL} bytes. Shorten it."
             )
-            await send(_start(answer.status, answer.headers))
+            await send(_start(answer))
             await send({"type": "http.response.body", "body": answer.body})
             return
         await self._api(scope, receive, with_cors)
 
 
-def _start(status: int, headers: Headers) -> Message:
-    return {"type": "http.response.start", "status": status, "headers": headers}
+def _without_events(scope: Scope) -> Answer:
+    """To a preflight, or to another method than POST on a route of events."""
+    if scope["method"] == "OPTIONS":
+        return Answer(204, PREFLIGHT, b"")
+    raise Refused(
+        problems.METHOD_NOT_ALLOWED,
+        f"{scope['path']} does not take {scope['method']}. Send the events with POST.",
+        headers=[(b"allow", b"POST, OPTIONS")],
+    )
+
+
+def _start(answer: Answer) -> Message:
+    return {"type": "http.response.start", "status": answer.status, "headers": answer.headers}

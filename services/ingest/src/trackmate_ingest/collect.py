@@ -9,6 +9,7 @@ success.
 import random
 import time
 from collections.abc import Awaitable, Callable, MutableMapping
+from functools import lru_cache
 from typing import Any
 
 from trackmate_contract.affiliate import Limits
@@ -216,6 +217,7 @@ def _stamp(key: WriteKey, intake: Intake, request: Request) -> Stamp:
     )
 
 
+@lru_cache(maxsize=1024)
 def _stored(events: int) -> Answer:
     body = b'{"status":"stored","events":%d}\n' % events
     return Answer(

@@ -7,7 +7,8 @@ carries the CORS headers without which a browser sees a network error and repeat
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from typing import NamedTuple
 
 Headers = list[tuple[bytes, bytes]]
 
@@ -93,14 +94,13 @@ class Refused(Exception):  # noqa: N818 - a decision, not an error of ours
         self.answer = Answer.problem(kind, detail, headers=headers, members=members)
 
 
-@dataclass(frozen=True)
-class Answer:
+class Answer(NamedTuple):
     """A whole HTTP answer, before it meets the wire."""
 
     status: int
     headers: Headers
     body: bytes
-    kind: str = field(default="")
+    kind: str = ""
 
     @classmethod
     def problem(

@@ -48,7 +48,10 @@ class Slicer:
     def json(self, body: bytes) -> list[Sliced]:
         """The elements of a top-level array; anything else is one event."""
         try:
-            return self._read(_elements(body))
+            text = _utf8(body).strip(_WHITE_SPACE)
+            if text.startswith(b"["):
+                return self._read(list(map(bytes, _ARRAY.decode(text))))
+            return self._sized([self._read_one(text)])
         except _UNDECIDED:
             return self._read_exactly(strict.json(body, self._max_events))
 
@@ -142,11 +145,6 @@ _WHITE_SPACE = b" \t\n\r"
 def _utf8(body: bytes) -> bytes:
     body.decode()  # msgspec does not look
     return body
-
-
-def _elements(body: bytes) -> list[bytes]:
-    text = _utf8(body).strip(_WHITE_SPACE)
-    return list(map(bytes, _ARRAY.decode(text))) if text.startswith(b"[") else [text]
 
 
 def _lines(body: bytes) -> list[bytes]:
