@@ -123,3 +123,9 @@ def test_make_help_names_every_command_of_the_makefile() -> None:
     ).stdout
     targets = re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text("utf-8"), re.MULTILINE)
     assert [name for name in targets if f"make {name}" not in shown] == []
+
+
+def test_no_page_has_commands_that_no_test_runs() -> None:
+    pages = [page for page in ROOT.glob("*.md") if page.name != "README.md"]
+    pages += (ROOT / "docs").glob("*.md")
+    assert [page.name for page in pages if blocks(page)] == []

@@ -7,6 +7,7 @@ usage or faulty input · 3 nothing to talk to.
 """
 
 import sys
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
@@ -27,6 +28,14 @@ app = typer.Typer(
 )
 keys = typer.Typer(no_args_is_help=True, help="List, create, rotate and revoke write keys.")
 app.add_typer(keys, name="keys")
+
+
+class Use(StrEnum):
+    """Of a write key: in pages that anyone can read, or on servers."""
+
+    BROWSER = "Browser"
+    SERVER = "Server"
+
 
 Affiliate = Annotated[str, typer.Argument(help="The affiliate's name.", show_default=False)]
 Json = Annotated[bool, typer.Option("--json", help="JSON on standard output, for programs.")]
@@ -127,7 +136,7 @@ def create_key(
     affiliate: Affiliate,
     key: Annotated[str, typer.Argument(help="The new key's name.")],
     *,
-    use: Annotated[str, typer.Option(metavar="Browser|Server", help="Where it lives.")] = "Server",
+    use: Annotated[Use, typer.Option(help="Where it lives.")] = Use.SERVER,
     origin: Annotated[
         list[str] | None, typer.Option(help="Where a browser key may be used; repeat for more.")
     ] = None,
@@ -137,7 +146,7 @@ def create_key(
     as_json: Json = False,
 ) -> None:
     """Make a key beside those of the YAML."""
-    body = {"name": key, "use": use, "origins": origin or [], "expires": expires}
+    body = {"name": key, "use": use.value, "origins": origin or [], "expires": expires}
     with connected() as client:
         show.target(client.address.url)
         show.keys(client.change_keys(f"{affiliate}/keys", body), as_json=as_json)

@@ -15,6 +15,7 @@ from trackmate.dev import shown, views
 from trackmate.dev.instance import Instance
 from trackmate.embedded import keybook
 from trackmate.embedded.affiliate import EmbeddedAffiliate, now_ms
+from trackmate_contract.leaves import Origin
 from trackmate_contract.names import NAME, NAME_LENGTH
 from trackmate_contract.quantity import instant, seconds
 from trackmate_ingest.keys import Use
@@ -45,7 +46,7 @@ class NewKey(BaseModel):
 
     name: Annotated[str, Field(pattern=NAME, max_length=NAME_LENGTH)]
     use: Use = Use.SERVER
-    origins: list[str] = []
+    origins: list[Origin] = []
     expires: datetime | None = None
 
 

@@ -121,7 +121,9 @@ def create(
     now_ms: int,
     expires_ms: int | None,
 ) -> None:
-    """Add a key beside those of the spec. Raises ValueError where the name is taken."""
+    """Add a key beside those of the spec. Raises ValueError where it cannot be."""
+    if origins and use is Use.SERVER:
+        raise ValueError("A server key has no origins. Leave them out, or make a browser key.")
     if _generation(connection, name):
         raise ValueError(f"A key {name!r} exists already. Rotate it, or choose another name.")
     connection.execute(

@@ -41,35 +41,46 @@ class Pipeline:
             await self.step()
 
     async def step(self) -> None:
-        """Settle the next records, however long the sink is down."""
+        """Settle the next records, however long that takes."""
         fetched = await self._source.read(most=_MOST, wait_s=_WAIT_S)
-        documents = [self._translate(record) for record in fetched.records]
-        outcomes = await self._persist(lambda: self._write(documents))
-        settled = Settled(_positions(fetched), _counts(fetched, outcomes))
+        settled = await self._persist(lambda: self._settle(fetched))
         await self._persist(lambda: self._source.commit(settled))
 
-    async def _write(self, documents: list[Document]) -> Sequence[Outcome]:
-        return await self._sink.write(documents) if documents else ()
+    async def _settle(self, fetched: Fetched) -> Settled:
+        documents = [self._translate(record) for record in fetched.records]
+        outcomes = await self._sink.write(documents) if documents else ()
+        return Settled(_positions(fetched), _counts(fetched, outcomes))
 
     async def _persist(self, attempt: Callable[[], Awaitable[Result]]) -> Result:
-        """Repeat while the other side is down: with full jitter, and without limit."""
+        """
+        Repeat until it is done: with full jitter, and without limit.
+
+        A fault that is no outage repeats too: to go on would lose events, and to stop would hide
+        that they wait.
+        """
         tries = 0
         while True:
             try:
                 result = await attempt()
-            except Down as down:
-                self._note(str(down))
+            except Exception as fault:  # noqa: BLE001 - see above
+                self._note(fault)
                 longest = min(_LONGEST_WAIT_S, 0.1 * 2**tries)
                 await asyncio.sleep(random.uniform(0, longest))  # noqa: S311 - spreads the tries
                 tries = min(tries + 1, 10)
             else:
-                self._note("")
+                self._note(None)
                 return result
 
-    def _note(self, error: str) -> None:
+    def _note(self, fault: Exception | None) -> None:
+        """Log the change and not each try."""
+        error = "" if fault is None else str(fault) or type(fault).__name__
         if error != self.last_error:
-            fields = {"pipeline": self.name, "error": error}
-            _log.warning("down" if error else "up again", extra={"fields": fields})
+            _log.log(
+                logging.WARNING if isinstance(fault, Down | None) else logging.ERROR,
+                "waits" if error else "goes on",
+                extra={"fields": {"pipeline": self.name, "error": error}},
+                exc_info=None if isinstance(fault, Down) else fault,
+            )
         self.last_error = error
 
 

@@ -16,6 +16,7 @@ from trackmate_ingest.problems import Refused
 from trackmate_ingest.rates import Bucket
 from trackmate_ingest.slicing import Slicer
 
+_MOST_SPELLINGS = 1024  # of host names that are remembered; a loopback name has very many
 _HOST = re.compile(rb"(?P<name>\[[0-9a-fA-F:.]+\]|[^\[\]:@/?#\s]+)(?::\d{1,5})?")
 
 
@@ -104,7 +105,8 @@ class Directory:
         ring = self._seen.get(host)
         if ring is None:
             ring = self._look_up(host)
-            self._seen[host] = ring  # bounded: only names that we answer for, in their spellings
+            if len(self._seen) < _MOST_SPELLINGS:
+                self._seen[host] = ring
         return ring
 
     def _look_up(self, host: bytes) -> KeyRing[Intake]:

@@ -182,6 +182,7 @@ class Server(uvicorn.Server):
         )
         self._metrics = metrics
         self._drain_seconds = drain_seconds
+        logging.getLogger("uvicorn.error").setLevel(logging.ERROR)  # else a line for each bad byte
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)

@@ -1,0 +1,101 @@
+"""
+The folder that `dev` follows: what each faulty YAML is told, with its line, and that one fault
+hides no other.
+"""
+
+import re
+from pathlib import Path
+
+import pytest
+
+from trackmate.folder import read_folder
+
+PAGE = Path(__file__).parents[2] / "docs" / "embedded.md"
+ROWS = re.findall(r"^\| `(.+)` \| `(spec[^`]+)`: (.+) \|$", PAGE.read_text("utf-8"), re.MULTILINE)
+
+AFFILIATE = """\
+apiVersion: trackmate.io/v1alpha1
+kind: Affiliate
+metadata: {name: %s}
+spec:
+  %s
+"""
+
+
+def write(folder: Path, name: str, text: str) -> None:
+    (folder / name).write_text(text, "utf-8")
+
+
+def test_the_page_has_rows() -> None:
+    assert len(ROWS) == 6
+
+
+@pytest.mark.parametrize(("written", "path", "told"), ROWS)
+def test_a_faulty_affiliate_is_told_what_the_page_says(
+    tmp_path: Path, written: str, path: str, told: str
+) -> None:
+    first = AFFILIATE % ("first", "ingest: {hosts: [taken.example.com]}")
+    write(tmp_path, "first.yaml", first)
+    write(tmp_path, "shop.yaml", AFFILIATE % ("shop", written))
+
+    folder = read_folder(tmp_path)
+
+    [misfit] = folder.misfits
+    assert (misfit.path, misfit.message.replace("`", "")) == (path, told.replace("`", ""))
+    assert (misfit.file, misfit.line) == ("shop.yaml", 5)
+    assert set(folder.affiliates) == {"first"}
+
+
+def test_all_faults_of_all_files_are_told_at_once(tmp_path: Path) -> None:
+    write(tmp_path, "a.yaml", AFFILIATE % ("a1", "streems: []\n  deletionPolicy: Never"))
+    write(tmp_path, "b.yaml", "metadata: [")
+    write(tmp_path, "c.yaml", AFFILIATE % ("ok", "displayName: Fine"))
+
+    folder = read_folder(tmp_path)
+
+    assert {(misfit.file, misfit.path) for misfit in folder.misfits} == {
+        ("a.yaml", "spec.streems"),
+        ("a.yaml", "spec.deletionPolicy"),
+        ("b.yaml", ""),
+    }
+    assert set(folder.affiliates) == {"ok"}
+
+
+def test_the_same_affiliate_twice_is_a_fault_of_the_second(tmp_path: Path) -> None:
+    write(tmp_path, "a.yaml", AFFILIATE % ("acme", "displayName: First"))
+    write(tmp_path, "b.yaml", AFFILIATE % ("acme", "displayName: Second"))
+
+    folder = read_folder(tmp_path)
+
+    assert str(folder.misfits[0]) == (
+        "b.yaml:3: metadata.name: the affiliate 'acme' is in a.yaml already; remove one of them"
+    )
+    assert folder.affiliates["acme"].affiliate.spec.display_name == "First"
+
+
+def test_a_key_given_twice_is_a_fault(tmp_path: Path) -> None:
+    write(tmp_path, "a.yaml", AFFILIATE % ("acme", "displayName: A\n  displayName: B"))
+
+    assert str(read_folder(tmp_path).misfits[0]) == (
+        "a.yaml:6: is not YAML: the key 'displayName' is given twice"
+    )
+
+
+def test_a_time_stays_text_as_kubernetes_reads_it(tmp_path: Path) -> None:
+    keys = "ingest: {keys: [{name: web, use: Browser, expires: 2030-01-01T00:00:00Z}]}"
+    write(tmp_path, "a.yaml", AFFILIATE % ("acme", keys))
+
+    folder = read_folder(tmp_path)
+
+    assert folder.misfits == []
+    assert folder.affiliates["acme"].affiliate.spec.ingest.keys[0].expires is not None
+
+
+def test_namespaces_and_hidden_files_are_passed_over(tmp_path: Path) -> None:
+    (tmp_path / ".git").mkdir()
+    write(tmp_path, ".git/x.yaml", "nonsense: [")
+    write(tmp_path, "a.yaml", "apiVersion: v1\nkind: Namespace\nmetadata: {name: x}\n")
+
+    folder = read_folder(tmp_path)
+
+    assert (folder.misfits, folder.notices, folder.affiliates) == ([], [], {})
