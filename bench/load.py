@@ -68,7 +68,7 @@ async def offer(
     every = list(idle)
     began, sent, total = time.perf_counter(), 0, int(rate * seconds)
     while sent < total:
-        due = int((time.perf_counter() - began) * rate)
+        due = int((time.perf_counter() - began) * rate) + 1
         while sent < min(due, total) and idle:
             idle.pop().send(make(sent), began + sent / rate)
             sent += 1
