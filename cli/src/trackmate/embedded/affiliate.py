@@ -44,12 +44,8 @@ class EmbeddedAffiliate:
         self._root = root
         self.given: dict[str, str] = {}
         self._tasks: list[asyncio.Task[None]] = []
-        self.pipeline = Pipeline(
-            "store",
-            EmbeddedSource(self.database, "store"),
-            to_document,
-            EmbeddedStore(self.database),
-        )
+        self._source = EmbeddedSource(self.database, "store")
+        self.pipeline = Pipeline("store", self._source, to_document, EmbeddedStore(self.database))
 
     @property
     def name(self) -> str:
@@ -116,6 +112,7 @@ class EmbeddedAffiliate:
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
+        self._source.close()
         await self.database.close()
 
     async def _write(self, work: Callable[[sqlite3.Connection], Any]) -> Any:

@@ -64,6 +64,10 @@ class EmbeddedSource:
     async def commit(self, settled: Settled) -> None:
         await self._database.submit(_commit, Commit(self._pipeline, settled))
 
+    def close(self) -> None:
+        self._database.listeners.discard(self._wake)
+        self._reader.close()
+
     def _fill(self, most: int) -> bool:
         """Read until there is enough for a step; return whether there is anything."""
         self._changed.clear()  # before the look: what comes during it sets this again
