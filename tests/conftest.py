@@ -10,7 +10,7 @@ import pytest
 from hypothesis import settings
 
 from needs import NEEDS
-from running import ACME, Dev, start
+from running import ACME, Dev, serving, start
 
 StartDev = Callable[..., Dev]
 
@@ -74,10 +74,5 @@ def start_dev(tmp_path: Path) -> Iterator[StartDev]:
 @pytest.fixture(scope="session")
 def dev(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Dev]:
     """One instance that many tests share: each finds its own events by their ids."""
-    home = tmp_path_factory.mktemp("shared")
-    (home / "affiliates").mkdir()
-    (home / "affiliates" / "acme.yaml").write_text(ACME, "utf-8")
-    running = start(home)
-    yield running
-    assert running.process.poll() is None, running.log
-    assert running.stop() == 0, running.log
+    with serving(tmp_path_factory.mktemp("shared"), ACME) as running:
+        yield running

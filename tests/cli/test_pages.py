@@ -17,19 +17,14 @@ from typing import Any, Literal
 
 import httpx
 import pytest
-from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, Page, expect
+
+from browser import chromium
+
+pytestmark = pytest.mark.needs("chromium")
 
 PAGES = Path(__file__).parents[2] / "cli" / "src" / "trackmate" / "pages"
 STANDIN = Path(__file__).with_name("console_standin.py")
-QUIET_CHROMIUM = [
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-]
 WATCH_POLICY = """
 addEventListener('securitypolicyviolation', (violation) =>
   console.error(`policy: ${violation.violatedDirective} ${violation.blockedURI}`));
@@ -77,12 +72,8 @@ def standin() -> Iterator[StandIn]:
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
-    with sync_playwright() as playwright:
-        chromium = playwright.chromium.launch(
-            executable_path="/usr/bin/chromium", args=QUIET_CHROMIUM
-        )
-        yield chromium
-        chromium.close()
+    with chromium() as browser:
+        yield browser
 
 
 @pytest.fixture

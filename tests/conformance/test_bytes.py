@@ -15,7 +15,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from running import ACME, Dev, start
+from running import ACME, Dev, serving
 
 StartDev = Callable[..., Dev]
 
@@ -69,12 +69,8 @@ LIGHTLY = settings(max_examples=100, deadline=None, suppress_health_check=list(H
 
 @pytest.fixture(scope="module")
 def dev(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Dev]:
-    home = tmp_path_factory.mktemp("bytes")
-    (home / "affiliates").mkdir()
-    (home / "affiliates" / "acme.yaml").write_text(MANIFEST, "utf-8")
-    running = start(home)
-    yield running
-    assert running.stop() == 0, running.log
+    with serving(tmp_path_factory.mktemp("bytes"), MANIFEST) as running:
+        yield running
 
 
 class Sender:

@@ -13,7 +13,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from running import Dev, start
+from running import Dev, serving
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "02-two-affiliates"
 AFFILIATES = ("globex", "initech")
@@ -27,13 +27,9 @@ ROUTES = {
 
 @pytest.fixture(scope="module")
 def dev(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Dev]:
-    home = tmp_path_factory.mktemp("isolation")
-    (home / "affiliates").mkdir()
-    for file in EXAMPLE.iterdir():
-        (home / "affiliates" / file.name).write_text(file.read_text("utf-8"), "utf-8")
-    running = start(home)
-    yield running
-    assert running.stop() == 0, running.log
+    manifests = [file.read_text("utf-8") for file in EXAMPLE.iterdir()]
+    with serving(tmp_path_factory.mktemp("isolation"), *manifests) as running:
+        yield running
 
 
 @pytest.fixture(scope="module")

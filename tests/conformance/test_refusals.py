@@ -13,7 +13,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from running import Dev, start
+from running import Dev, serving
 from wire import Reply, connect, exchange, receive, request
 
 TABLE = Path(__file__).parents[2] / "docs" / "http.md"
@@ -42,12 +42,8 @@ spec: {ingest: {hosts: [globex.track.example.com], keys: [{name: server, use: Se
 
 @pytest.fixture(scope="module")
 def dev(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Dev]:
-    home = tmp_path_factory.mktemp("refusals")
-    (home / "affiliates").mkdir()
-    (home / "affiliates" / "both.yaml").write_text(MANIFESTS, "utf-8")
-    running = start(home)
-    yield running
-    assert running.stop() == 0, running.log
+    with serving(tmp_path_factory.mktemp("refusals"), MANIFESTS) as running:
+        yield running
 
 
 class Caller:

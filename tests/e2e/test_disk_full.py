@@ -53,7 +53,7 @@ def test_a_full_disk_is_a_503_and_heals_without_a_restart(
     put_off = [a for a in ledger.attempts if a.outcome is Outcome.UNAVAILABLE]
     print(f"{ledger.count(Outcome.OK)} stored, {len(put_off)} put off")
     assert all(_says_how_to_go_on(attempt) for attempt in put_off)
-    assert '"message": "down", "pipeline": "store"' in dev.log, "the store never met the full disk"
+    assert '"message": "waits", "pipeline": "store"' in dev.log, "the store never met the full disk"
     assert 0 < dev.log.count("write failed") < len(put_off) / 10, "each failure is in the log"
     oracle.check(dev, ledger)
 

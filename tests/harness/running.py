@@ -10,6 +10,8 @@ import subprocess
 import sys
 import time
 from base64 import b64decode
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -154,6 +156,22 @@ def start_in(home: Path, *arguments: str, prefix: tuple[str, ...] = ()) -> Dev:
     address = json.loads(found.read_text("utf-8"))
     _wait_until_ready(address["url"], deadline)
     return Dev(home, process, address["url"], address["metrics_url"])
+
+
+@contextmanager
+def serving(home: Path, *manifests: str) -> Iterator[Dev]:
+    """An instance of these manifests, which must end well when it is told to."""
+    (home / "affiliates").mkdir(parents=True)
+    for number, manifest in enumerate(manifests):
+        (home / "affiliates" / f"{number}.yaml").write_text(manifest, "utf-8")
+    dev = start(home)
+    try:
+        yield dev
+        assert dev.process.poll() is None, dev.log
+        assert dev.stop() == 0, dev.log
+    finally:
+        if dev.process.poll() is None:
+            dev.kill()
 
 
 def _wait_until_ready(url: str, deadline: float) -> None:
