@@ -4,6 +4,7 @@ something is wrong.
 """
 
 import json
+import socket
 import sqlite3
 import subprocess
 import time
@@ -283,3 +284,50 @@ def post(dev: Dev, key: str) -> int:
     with httpx.Client(base_url=dev.url, trust_env=False) as http:
         answer = http.post("/v1/events", json={}, headers={"x-trackmate-key": key})
         return answer.status_code
+
+
+def test_a_tail_that_is_left_again_and_again_harms_nobody(start_dev: StartDev) -> None:
+    """A reader closed under its thread once took the whole process with it."""
+    dev = start_dev()
+    lines = b"\n".join(b'{"messageId":"%d","x":"%s"}' % (n, b"x" * 50_000) for n in range(150))
+    dev.command("send", "acme", "-", stdin=lines)
+    asked = b"GET /api/affiliates/acme/records HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n"
+    for number in range(150):
+        with socket.create_connection(("127.0.0.1", dev.port)) as leaving:
+            leaving.sendall(asked)
+            leaving.settimeout(5)
+            leaving.recv(1 + number * 10)
+
+    assert dev.process.poll() is None
+    assert len(dev.tail()) == 150
+
+
+@pytest.mark.parametrize("path", ["/etc/hostname", "/../../main.py", "/%2e%2e/main.py"])
+def test_the_pages_lead_to_no_other_file(start_dev: StartDev, path: str) -> None:
+    dev = start_dev()
+    request = f"GET /pages/{path} HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n".encode()
+    with socket.create_connection(("127.0.0.1", dev.port)) as connection:
+        connection.sendall(request)
+        assert b" 404 " in connection.recv(100)
+
+
+def test_send_passes_over_expired_keys(start_dev: StartDev) -> None:
+    dev = start_dev()
+    dev.command("keys", "rotate", "acme", "server", "--grace", "0s")
+
+    assert dev.command("send", "acme", "-", stdin=b"{}").returncode == 0
+
+
+def test_a_grace_beyond_all_years_breaks_nothing(start_dev: StartDev) -> None:
+    dev = start_dev()
+    dev.command("keys", "rotate", "acme", "server", "--grace", "99999999d")
+
+    assert dev.command("keys", "list", "acme").returncode == 0
+
+
+@pytest.mark.parametrize("name", ["", "acme/figures", "../acme"])
+def test_a_name_that_is_none_is_answered_in_words(start_dev: StartDev, name: str) -> None:
+    done = start_dev().command("audit", name)
+
+    assert done.returncode == 2
+    assert b"Traceback" not in done.stderr

@@ -99,3 +99,30 @@ def test_namespaces_and_hidden_files_are_passed_over(tmp_path: Path) -> None:
     folder = read_folder(tmp_path)
 
     assert (folder.misfits, folder.notices, folder.affiliates) == ([], [], {})
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("kind: [Affiliate]\napiVersion: [x]\n", "kind"),
+        ("? [a, b]\n: 1\n", "unhashable key"),
+        ("a: &a [*a]\n", "holds itself"),
+        ("[" * 5000 + "]" * 5000, "nested too deep"),
+        ("apiVersion: v1\nkind: Secret\nmetadata: [x]\n", "['x'] is no mapping"),
+        ("apiVersion: v1\nkind: Secret\ndata: {a: '%%'}\n", "is not base64"),
+        ("- just\n- a list\n", "is not a manifest"),
+        ("\x00", "is not YAML"),
+    ],
+)
+def test_no_odd_document_keeps_the_others_from_being_read(
+    tmp_path: Path, text: str, told: str
+) -> None:
+    write(tmp_path, "odd.yaml", text)
+    write(tmp_path, "fine.yaml", AFFILIATE % ("acme", "displayName: Fine"))
+
+    folder = read_folder(tmp_path)
+
+    assert any(told in f"{misfit.path} {misfit.message}" for misfit in folder.misfits) or any(
+        told in notice for notice in folder.notices
+    )
+    assert set(folder.affiliates) == {"acme"}

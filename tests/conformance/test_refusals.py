@@ -80,6 +80,10 @@ class Caller:
             connection.sendall(raw)
             return receive(connection)
 
+    def chunked(self, trailers: bytes) -> bytes:
+        key = f"Authorization: Bearer {self.keys['server']}\r\n".encode()
+        return HEAD + key + b"Transfer-Encoding: chunked\r\n\r\n2\r\n{}\r\n0\r\n" + trailers
+
     def revoked(self) -> Reply:
         [made] = [k for k in self.dev.read("keys", "create", "acme", "gone") if k["name"] == "gone"]
         self.dev.read("keys", "revoke", "acme", "gone")
@@ -157,6 +161,7 @@ ROWS: dict[str, Callable[[Caller], Reply]] = {
     "bytes that are no HTTP": lambda c: exchange(c.dev, b"HELLO\r\n\r\n"),
     "too many headers": lambda c: c.wire(*(f"x-{n}: 1" for n in range(101))),
     "endless headers": lambda c: c.slowly(HEAD + b"x: " + b"y" * 40_000),
+    "endless trailers": lambda c: c.slowly(c.chunked(b"x: y\r\n" * 12_000)),
     "a query over 8 KiB": lambda c: c.post(path="/v1/events?stream=" + "x" * 8192),
     "slow headers": lambda c: c.slowly(HEAD + b"x-slow: "),
     "a slow body": lambda c: c.slowly(
@@ -208,6 +213,55 @@ def test_nothing_of_a_refused_request_was_stored(caller: Caller) -> None:
     assert (answer.problem["event"], answer.problem["offset"]) == (1, BATCH.index(b",}"))
     ids = {event.id for event in caller.dev.tail()}
     assert not ids & {"refused-1", "refused-2", "refused-3"}
+
+
+def test_an_offer_of_another_protocol_is_passed_over(caller: Caller) -> None:
+    """As curl --http2 and Java's client send it: the body comes behind it all the same."""
+    offered = ("Connection: Upgrade, HTTP2-Settings", "Upgrade: h2c", "HTTP2-Settings: AAMAAABk")
+    body = b'{"messageId":"offered","text":"\\r\\nUpgrade: h2c"}'
+
+    assert caller.wire("Content-Type: application/json", *offered, body=body).status == 200
+    [stored] = [event.value for event in caller.dev.tail() if event.id == "offered"]
+    assert stored == body
+
+
+def test_many_requests_in_one_packet_are_all_answered(caller: Caller) -> None:
+    key = f"Authorization: Bearer {caller.keys['server']}"
+    one = request("/v1/events", key, "Content-Type: application/json", body=b"{}")
+    with connect(caller.dev) as connection:
+        connection.sendall(one * 300 + one[:20])
+        with connection.makefile("rb") as stream:
+            statuses: list[int] = []
+            while len(statuses) < 300:
+                line = stream.readline()
+                assert line, "closed early"
+                if line.startswith(b"HTTP/1.1"):
+                    statuses.append(int(line.split()[1]))
+
+    assert statuses == [200] * 300
+
+
+def test_a_body_in_large_pieces_is_taken(caller: Caller) -> None:
+    whole = b"[" + b",".join([big(60_000)] * 8) + b"]"
+    pieces = iter([whole[at : at + 100_000] for at in range(0, len(whole), 100_000)])
+
+    assert caller.post(pieces).status == 200
+
+
+def test_gzip_of_very_many_members_is_refused(caller: Caller) -> None:
+    answer = caller.post(gzip.compress(b"") * 17, content_encoding="gzip")
+
+    assert (answer.status, "members" in answer.problem["detail"]) == (400, True)
+
+
+def test_an_id_with_a_nul_is_an_id_like_any_other(caller: Caller) -> None:
+    for _ in range(2):
+        assert caller.post(b'{"messageId":"a\\u0000b","nul":1}').status == 200
+
+    books = caller.dev.settle()
+    assert books["balanced"]
+    assert books["pipelines"][0]["last_error"] == ""
+    assert "e::events::a\0b" in caller.dev.documents()
 
 
 def test_half_a_body_stores_nothing(caller: Caller) -> None:

@@ -163,3 +163,30 @@ def test_other_kinds_are_left_alone_with_a_notice(start_dev: StartDev) -> None:
 
     assert names(dev) == {"acme"}
     assert "kind 'ConfigMap' is not read here" in dev.log
+
+
+def test_a_newcomer_does_not_take_the_host_of_one_that_runs(start_dev: StartDev) -> None:
+    host = "spec: {ingest: {hosts: [one.example.com]}}"
+    dev = start_dev(manifest=GLOBEX.replace("spec: {}", host))
+    thief = GLOBEX.replace("globex", "thief").replace("spec: {}", host)
+    (dev.manifests / "aaa.yaml").write_text(thief, "utf-8")
+
+    assert soon(lambda: len(state(dev)["faults"]) == 1)
+    assert (names(dev), state(dev)["faults"][0]["file"]) == ({"globex"}, "aaa.yaml")
+
+
+def test_another_id_is_refused_while_it_runs_too(start_dev: StartDev) -> None:
+    dev = start_dev(manifest=GLOBEX)
+    (dev.manifests / "acme.yaml").write_text(GLOBEX.replace("{}", "{id: af-9}"), "utf-8")
+
+    assert soon(lambda: len(state(dev)["faults"]) == 1)
+    assert state(dev)["faults"][0]["path"] == "spec.id"
+    assert names(dev) == {"globex"}
+
+
+def test_after_an_odd_file_the_folder_is_followed_on(start_dev: StartDev) -> None:
+    dev = start_dev()
+    (dev.manifests / "odd.yaml").write_text("kind: [a]\n", "utf-8")
+    (dev.manifests / "globex.yaml").write_text(GLOBEX, "utf-8")
+
+    assert soon(lambda: names(dev) == {"acme", "globex"})

@@ -2,6 +2,7 @@
 How the command line talks to a running instance, and what it says when it cannot.
 """
 
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, cast
@@ -10,6 +11,7 @@ import httpx
 
 from trackmate.dev.address import Address
 from trackmate.errors import Declined, NoInstance
+from trackmate_contract.names import NAME
 
 
 class Client:
@@ -23,16 +25,18 @@ class Client:
         return cast("dict[str, Any]", self._ask("GET", "/api/affiliates"))
 
     def affiliate(self, name: str) -> dict[str, Any]:
-        return cast("dict[str, Any]", self._ask("GET", f"/api/affiliates/{name}"))
+        return cast("dict[str, Any]", self._ask("GET", f"/api/affiliates/{_named(name)}"))
 
-    def change_keys(self, path: str, body: dict[str, Any] | None = None) -> list[dict[str, Any]]:
-        answer = self._ask("POST", f"/api/affiliates/{path}", json=body)
+    def change_keys(
+        self, name: str, path: str, body: dict[str, Any] | None = None
+    ) -> list[dict[str, Any]]:
+        answer = self._ask("POST", f"/api/affiliates/{_named(name)}/{path}", json=body)
         return cast("list[dict[str, Any]]", answer)
 
     @contextmanager
     def records(self, name: str, **wanted: Any) -> Iterator[Iterator[str]]:
         """The lines of `/api/affiliates/{name}/records`, as they come."""
-        path = f"/api/affiliates/{name}/records"
+        path = f"/api/affiliates/{_named(name)}/records"
         with self.http.stream("GET", path, params=wanted, timeout=None) as response:
             if response.is_error:
                 response.read()
@@ -55,13 +59,19 @@ def connected() -> Iterator[Client]:
     client = Client(address)
     try:
         yield client
-    except httpx.ConnectError:
+    except httpx.TransportError:
         raise NoInstance(
             f"The instance at {address.url} (process {address.pid}) no longer answers. "
             "Start it again in this folder: trackmate dev"
         ) from None
     finally:
         client.http.close()
+
+
+def _named(name: str) -> str:
+    if not re.fullmatch(NAME, name):
+        raise Declined(f"{name!r} is no affiliate's name. See those there are: trackmate status")
+    return name
 
 
 def _detail(response: httpx.Response) -> str:

@@ -4,7 +4,7 @@ by file, line and path. Pure but for reading the files.
 """
 
 from base64 import b64decode
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -15,8 +15,11 @@ from trackmate_contract.affiliate import Affiliate
 from trackmate_contract.faults import Fault, Faulty
 from trackmate_contract.manifest import parse
 from trackmate_contract.pipeline import Pipeline
+from trackmate_ingest.keys import is_loopback
 
 _GROUP = "trackmate.io/"
+_MOST_PARTS = 20_000  # of one document
+_MOST_BYTES = 1 << 20  # of one file
 
 
 class Misfit(NamedTuple):
@@ -67,6 +70,7 @@ class Lines:
     """Where each part of a document stands, by path as in `spec.streams[0].name`."""
 
     def __init__(self, node: yaml.Node) -> None:
+        """Raises YAMLError where aliases make more of a document than anybody writes."""
         self._lines: dict[str, int] = {}
         self._add("", node)
 
@@ -79,6 +83,8 @@ class Lines:
 
     def _add(self, path: str, node: yaml.Node) -> None:
         self._lines.setdefault(path, node.start_mark.line + 1)
+        if len(self._lines) > _MOST_PARTS:
+            raise yaml.YAMLError(f"a document of more than {_MOST_PARTS} parts; write less")
         if isinstance(node, yaml.MappingNode):
             for key, value in node.value:
                 name = f"{path}.{key.value}".lstrip(".")
@@ -95,6 +101,8 @@ class _Loader(yaml.SafeLoader):
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:  # noqa: FBT001, FBT002 - the signature of PyYAML
         seen = set()
         for key, _ in node.value:
+            if not isinstance(key, yaml.ScalarNode):
+                continue
             if key.value in seen:
                 raise yaml.constructor.ConstructorError(
                     None, None, f"the key {key.value!r} is given twice", key.start_mark
@@ -109,14 +117,17 @@ _Loader.yaml_implicit_resolvers = {
 }
 
 
-def read_folder(directory: Path) -> Folder:
-    """Read every YAML file of the folder and below; hidden ones are passed over."""
+def read_folder(directory: Path, *, running: Collection[str] = ()) -> Folder:
+    """
+    Read every YAML file of the folder and below; hidden ones are passed over. Of two affiliates
+    that want one host, one that is `running` keeps it.
+    """
     folder = Folder()
     for path in sorted(directory.rglob("*.y*ml")):
         name = path.relative_to(directory)
         if path.suffix in {".yaml", ".yml"} and not any(p.startswith(".") for p in name.parts):
             _read_file(path, str(name), folder)
-    _check_hosts(folder)
+    _check_hosts(folder, running)
     _check_secrets(folder)
     _check_pipelines(folder)
     return folder
@@ -124,6 +135,10 @@ def read_folder(directory: Path) -> Folder:
 
 def _read_file(path: Path, name: str, folder: Folder) -> None:
     try:
+        if not path.is_file() or path.stat().st_size > _MOST_BYTES:
+            what = f"is no file of at most {_MOST_BYTES} bytes; manifests are small"
+            folder.misfits.append(Misfit(name, None, "", what))
+            return
         text = path.read_text("utf-8")
     except FileNotFoundError:  # removed since it was listed
         return
@@ -137,7 +152,10 @@ def _read_file(path: Path, name: str, folder: Folder) -> None:
         line = error.problem_mark.line + 1 if error.problem_mark else None
         what = f"is not YAML: {error.problem or error.context}"
         folder.misfits.append(Misfit(name, line, "", what))
-    except yaml.YAMLError as error:
+    except RecursionError:
+        what = "is nested too deep, or holds itself; write it out"
+        folder.misfits.append(Misfit(name, None, "", what))
+    except (yaml.YAMLError, ValueError, TypeError, AttributeError) as error:  # of odd YAML tags
         folder.misfits.append(Misfit(name, None, "", f"is not YAML: {error}"))
 
 
@@ -146,9 +164,10 @@ def _documents(name: str, text: str) -> Iterator[Document]:
     try:
         while loader.check_node():
             node = loader.get_node()
+            lines = Lines(node) if node else None  # first: it bounds what there is to make
             content = loader.construct_document(node) if node else None
-            if node and content is not None:
-                yield Document(name, content, Lines(node))
+            if lines and content is not None:
+                yield Document(name, content, lines)
     finally:
         loader.dispose()
 
@@ -160,7 +179,7 @@ def _take(document: Document, folder: Folder) -> None:
         message = "is not a manifest; begin with apiVersion, kind and metadata"
         folder.misfits.append(Misfit(document.file, line, "", message))
         return
-    kind, group = content.get("kind"), str(content.get("apiVersion", ""))
+    kind, group = str(content.get("kind")), str(content.get("apiVersion"))
     if kind == "Secret" and group == "v1":
         _take_secret(document, folder)
     elif kind in {"Affiliate", "Pipeline"} or group.startswith(_GROUP) or "kind" not in content:
@@ -191,10 +210,15 @@ def _misfit(document: Document, fault: Fault) -> Misfit:
 
 
 def _take_secret(document: Document, folder: Folder) -> None:
-    content = document.content
-    metadata = content.get("metadata") or {}
-    values = {name: str(value) for name, value in (content.get("stringData") or {}).items()}
-    for name, value in (content.get("data") or {}).items():
+    parts = {part: document.content.get(part) or {} for part in ("metadata", "stringData", "data")}
+    for part, held in parts.items():
+        if not isinstance(held, Mapping):
+            fault = Fault(part, f"{held!r} is no mapping; write {part}: and below it name: value")
+            folder.misfits.append(_misfit(document, fault))
+            return
+    metadata = parts["metadata"]
+    values = {str(name): str(value) for name, value in parts["stringData"].items()}
+    for name, value in parts["data"].items():
         try:
             values[name] = b64decode(str(value), validate=True).decode()
         except ValueError:
@@ -204,11 +228,16 @@ def _take_secret(document: Document, folder: Folder) -> None:
     folder.secrets[where] = values
 
 
-def _check_hosts(folder: Folder) -> None:
-    """Two affiliates cannot have one host: the second in the order of the files is refused."""
+def _check_hosts(folder: Folder, running: Collection[str]) -> None:
+    """Two affiliates cannot have one host: the one that came later is refused."""
     owners: dict[str, Declared] = {}
-    for declared in list(folder.affiliates.values()):
+    in_turn = sorted(folder.affiliates.values(), key=lambda d: d.affiliate.name not in running)
+    for declared in in_turn:
         for index, host in enumerate(declared.affiliate.spec.ingest.hosts):
+            if is_loopback(host):
+                message = f"{host!r} means this machine, for every affiliate; name another host"
+                _refuse(folder, declared, Fault(f"spec.ingest.hosts[{index}]", message))
+                continue
             first = owners.setdefault(host, declared)
             if first.affiliate.name == declared.affiliate.name:
                 continue

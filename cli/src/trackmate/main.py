@@ -149,7 +149,7 @@ def create_key(
     body = {"name": key, "use": use.value, "origins": origin or [], "expires": expires}
     with connected() as client:
         show.target(client.address.url)
-        show.keys(client.change_keys(f"{affiliate}/keys", body), as_json=as_json)
+        show.keys(client.change_keys(affiliate, "keys", body), as_json=as_json)
 
 
 @keys.command("rotate")
@@ -165,8 +165,8 @@ def rotate_key(
     """Make a new value; the old one works on for the grace."""
     with connected() as client:
         show.target(client.address.url)
-        path = f"{affiliate}/keys/{key}/rotate"
-        show.keys(client.change_keys(path, {"grace": grace}), as_json=as_json)
+        path = f"keys/{key}/rotate"
+        show.keys(client.change_keys(affiliate, path, {"grace": grace}), as_json=as_json)
 
 
 @keys.command("revoke")
@@ -179,7 +179,7 @@ def revoke_key(
     """End every value of a key at once."""
     with connected() as client:
         show.target(client.address.url)
-        show.keys(client.change_keys(f"{affiliate}/keys/{key}/revoke"), as_json=as_json)
+        show.keys(client.change_keys(affiliate, f"keys/{key}/revoke"), as_json=as_json)
 
 
 @app.command()

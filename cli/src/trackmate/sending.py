@@ -8,6 +8,7 @@ import time
 import uuid
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -73,7 +74,13 @@ def _batches(events: Sequence[bytes], limits: dict[str, int]) -> Iterator[list[b
 
 
 def _key(affiliate: dict[str, Any]) -> str:
-    usable = sorted(affiliate["keys"], key=lambda key: key["use"] != "Server")
+    now = datetime.now(UTC)
+    valid = [
+        key
+        for key in affiliate["keys"]
+        if key["expires"] is None or datetime.fromisoformat(key["expires"]) > now
+    ]
+    usable = sorted(valid, key=lambda key: key["use"] != "Server")
     if not usable:
         raise Unsendable(
             f"Affiliate {affiliate['name']!r} has no key. "

@@ -4,7 +4,6 @@ The API of the console, which the command line uses too.
 
 import sqlite3
 from collections.abc import Callable
-from datetime import datetime
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, HTTPException, Request
@@ -15,7 +14,7 @@ from trackmate.dev import shown, views
 from trackmate.dev.instance import Instance
 from trackmate.embedded import keybook
 from trackmate.embedded.affiliate import EmbeddedAffiliate, now_ms
-from trackmate_contract.leaves import Origin
+from trackmate_contract.leaves import Origin, Time
 from trackmate_contract.names import NAME, NAME_LENGTH
 from trackmate_contract.quantity import instant, seconds
 from trackmate_ingest.keys import Use
@@ -47,7 +46,7 @@ class NewKey(BaseModel):
     name: Annotated[str, Field(pattern=NAME, max_length=NAME_LENGTH)]
     use: Use = Use.SERVER
     origins: list[Origin] = []
-    expires: datetime | None = None
+    expires: Time | None = None
 
 
 class Rotation(BaseModel):
@@ -125,6 +124,8 @@ async def create_key(found: Named, here: Here, key: NewKey) -> list[dict[str, An
 async def rotate_key(
     found: Named, here: Here, key: str, rotation: Rotation
 ) -> list[dict[str, Any]]:
+    if key in found.given:
+        raise HTTPException(409, f"The value of {key!r} comes from a Secret. Change it there.")
     grace_ms = _grace_ms(rotation.grace)
     return await _change(
         found, here, lambda c: keybook.rotate(c, key, now_ms=now_ms(), grace_ms=grace_ms)

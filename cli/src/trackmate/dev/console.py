@@ -5,6 +5,7 @@ the check that this machine asks. They show keys and events, so they answer loop
 
 from html import escape
 from importlib.resources import files
+from pathlib import Path
 
 from fastapi import FastAPI, HTTPException, Request
 from fastapi.responses import FileResponse, HTMLResponse, JSONResponse
@@ -15,7 +16,7 @@ from trackmate.dev import api, paste
 from trackmate.dev.instance import Instance
 from trackmate_ingest.keys import Use, is_loopback
 
-_PAGES = files("trackmate") / "pages"
+_PAGES = (Path(str(files("trackmate"))) / "pages").resolve()
 _CSP = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; "
     "connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'; "
@@ -60,8 +61,8 @@ def create_console(instance: Instance, url: str) -> FastAPI:
 
     @app.get("/pages/{path:path}")
     async def page(path: str) -> FileResponse:
-        file = _PAGES / path
-        if ".." in path.split("/") or not file.is_file():
+        file = (_PAGES / path).resolve()  # an absolute path would lead away from the pages
+        if not (file.is_relative_to(_PAGES) and file.is_file()):
             raise HTTPException(404, f"No page {path!r}.")
         return FileResponse(str(file))
 

@@ -3,19 +3,21 @@ The running instance: the affiliates of a folder, made, changed and put away as 
 """
 
 import asyncio
-import logging
+import os
 import secrets
+import sqlite3
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from trackmate.embedded.affiliate import EmbeddedAffiliate, NameConflict
+from trackmate.errors import CannotStart
 from trackmate.folder import Declared, Folder, Misfit, secret_value
 from trackmate_contract.affiliate import Affiliate
 from trackmate_ingest.app import Ingest
 from trackmate_ingest.intake import Directory
 from trackmate_ingest.metrics import Metrics
 
-_log = logging.getLogger("trackmate.dev")
+_ROOT_BYTES = 32
 
 
 @dataclass
@@ -37,6 +39,7 @@ class Instance:
 
     def __init__(self, data: Path, metrics: Metrics) -> None:
         data.mkdir(parents=True, exist_ok=True)
+        data.chmod(0o700)  # events are nobody else's
         self.data = data
         self.metrics = metrics
         self.affiliates: dict[str, EmbeddedAffiliate] = {}
@@ -57,13 +60,21 @@ class Instance:
             except NameConflict as conflict:
                 line = declared.lines.find("spec.id")
                 changes.misfits.append(Misfit(declared.file, line, "spec.id", str(conflict)))
+            except sqlite3.Error as error:
+                what = (
+                    f"its data in {str(self.data)!r} cannot be opened ({error}); restore the file"
+                )
+                changes.misfits.append(Misfit(declared.file, None, "", what))
             self._files[name] = declared.file
+        leaving: list[EmbeddedAffiliate] = []
         for name in set(self.affiliates) - set(folder.affiliates):
             if self._files[name] not in folder.broken:
-                await self.affiliates.pop(name).close()
+                leaving.append(self.affiliates.pop(name))
                 changes.removed.append(name)
         self.misfits, self.notices = changes.misfits, changes.notices
-        self.open_doors()
+        self.open_doors()  # and close those of who leaves, before their files
+        for running in leaving:
+            await running.close()
         return changes
 
     def open_doors(self) -> None:
@@ -103,9 +114,18 @@ def _given(folder: Folder, affiliate: Affiliate) -> dict[str, str]:
 def _root_secret(data: Path) -> bytes:
     """What every write key is derived from; made once."""
     path = data / "root.secret"
-    try:
-        return path.read_bytes()
-    except FileNotFoundError:
-        path.touch(mode=0o600)
-        path.write_bytes(secrets.token_bytes(32))
-        return path.read_bytes()
+    if not path.exists():
+        draft = data / f"root.secret.{os.getpid()}"
+        draft.touch(mode=0o600)
+        with draft.open("wb") as file:
+            file.write(secrets.token_bytes(_ROOT_BYTES))
+            file.flush()
+            os.fsync(file.fileno())
+        draft.replace(path)
+    root = path.read_bytes()
+    if len(root) != _ROOT_BYTES:
+        raise CannotStart(
+            f"{str(path)!r} has {len(root)} bytes, not {_ROOT_BYTES}. Restore it: the write keys "
+            "come from it; or remove it, and every key gets a new value."
+        )
+    return root

@@ -6,11 +6,13 @@ import asyncio
 import contextlib
 import errno
 import fcntl
+import logging
 import os
 import socket
 from collections.abc import Awaitable, Callable, Iterator, MutableMapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from threading import Thread
 from typing import Any
@@ -30,6 +32,8 @@ from trackmate_ingest.server import Server
 
 _LOOPBACK = "127.0.0.1"
 _INGEST_PATHS = ("/v1/", "/healthz", "/readyz", "/openapi.json", "/docs")
+
+_log = logging.getLogger("trackmate.dev")
 
 App = Callable[..., Awaitable[None]]
 
@@ -111,7 +115,12 @@ class _Split:
 
 async def _follow(folder: Path, instance: Instance, reporter: Reporter) -> None:
     async for _ in awatch(folder, debounce=400, step=50):
-        changes = await instance.apply(await asyncio.to_thread(read_folder, folder))
+        try:
+            read = partial(read_folder, folder, running=frozenset(instance.affiliates))
+            changes = await instance.apply(await asyncio.to_thread(read))
+        except Exception:  # noqa: BLE001 - the next change of the folder must be seen, whatever this one did
+            _log.exception("the folder could not be followed")
+            continue
         if changes:
             reporter.changed(changes)
 
@@ -119,7 +128,10 @@ async def _follow(folder: Path, instance: Instance, reporter: Reporter) -> None:
 @contextmanager
 def _locked(data: Path) -> Iterator[None]:
     """Two processes on one data folder would give one offset to two events."""
-    data.mkdir(parents=True, exist_ok=True)
+    try:
+        data.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise CannotStart(f"--data {str(data)!r} cannot be used: {error.strerror}.") from None
     with (data / "lock").open("a+") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -142,7 +154,7 @@ def _bound(port: int) -> Iterator[socket.socket]:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             listener.bind((_LOOPBACK, port))
-        except OSError as error:
+        except (OSError, OverflowError) as error:
             raise CannotStart(_port_words(error, port)) from None
         yield listener
 

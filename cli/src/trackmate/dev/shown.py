@@ -10,12 +10,14 @@ from trackmate.dev import paste
 from trackmate.embedded.affiliate import EmbeddedAffiliate
 from trackmate.embedded.keybook import IssuedKey
 
+_LATEST_S = 253_402_300_799  # the end of year 9999, the last that datetime and RFC 3339 know
+
 
 def affiliate(found: EmbeddedAffiliate, url: str) -> dict[str, Any]:
     spec = found.affiliate.spec
     return {
         "name": found.name,
-        "displayName": spec.display_name,
+        "displayName": (spec.display_name or found.name).encode("utf-8", "replace").decode(),
         "endpoint": url,
         "hosts": list(spec.ingest.hosts),
         "streams": [stream.name for stream in spec.streams],
@@ -68,5 +70,5 @@ def _rfc3339(epoch_ms: int | None) -> str | None:
     """
     if epoch_ms is None:
         return None
-    moment = datetime.fromtimestamp(epoch_ms / 1000, UTC)
+    moment = datetime.fromtimestamp(min(epoch_ms / 1000, _LATEST_S), UTC)
     return moment.isoformat(timespec="seconds").replace("+00:00", "Z")

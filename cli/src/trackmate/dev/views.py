@@ -5,15 +5,19 @@ Events as people and programs look at them: the lines of `trackmate tail`, and t
 import asyncio
 import contextlib
 import json
+import sqlite3
 from base64 import b64encode
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
+from functools import partial
 from hashlib import sha256
-from typing import Any, Self
+from typing import Any, Self, TypeVar
 
 from trackmate.embedded import log
 from trackmate.embedded.database import Database
 from trackmate_contract.record import Record
+
+Found = TypeVar("Found")
 
 _LIVE_EVERY_S = 0.1  # a page that shows more often shows nothing more
 _LIVE_MOST = 100  # events a round; what is beyond is counted, not sent
@@ -79,10 +83,10 @@ class Commits:
 async def tail(database: Database, closing: asyncio.Event, wanted: Wanted) -> AsyncIterator[bytes]:
     """One JSON line an event, in the order in which they were stored."""
     left = wanted.limit
-    with contextlib.closing(database.reader()) as reader, Commits(database, closing) as commits:
-        seq = log.last_row(reader) if wanted.from_end else 0
+    with Commits(database, closing) as commits:
+        seq = await _look(database, log.last_row) if wanted.from_end else 0
         while left is None or left > 0:
-            row = await asyncio.to_thread(log.next_row, reader, after=seq, stream=wanted.stream)
+            row = await _look(database, partial(log.next_row, after=seq, stream=wanted.stream))
             if row is None:
                 if not wanted.follow or not await commits.wait(at_most=_SIGN_OF_LIFE_S):
                     return
@@ -96,13 +100,13 @@ async def tail(database: Database, closing: asyncio.Event, wanted: Wanted) -> As
 
 async def live(database: Database, closing: asyncio.Event) -> AsyncIterator[str]:
     """Server-Sent Events: the newest records as they come, and how many were left out."""
-    with contextlib.closing(database.reader()) as reader, Commits(database, closing) as commits:
-        seq = log.last_row(reader)
+    with Commits(database, closing) as commits:
+        seq = await _look(database, log.last_row)
         yield ": hello\n\n"
         while await commits.wait(at_most=_SIGN_OF_LIFE_S):
             await asyncio.sleep(_LIVE_EVERY_S)
-            seq, skipped, records = await asyncio.to_thread(
-                log.newest, reader, after=seq, most=_LIVE_MOST
+            seq, skipped, records = await _look(
+                database, partial(log.newest, after=seq, most=_LIVE_MOST)
             )
             if skipped:
                 yield f"event: skipped\ndata: {json.dumps({'events': skipped})}\n\n"
@@ -110,6 +114,19 @@ async def live(database: Database, closing: asyncio.Event) -> AsyncIterator[str]
                 yield f"data: {json.dumps(_live_line(record))}\n\n"
             if not records:
                 yield ": alive\n\n"
+
+
+async def _look(database: Database, read: Callable[[sqlite3.Connection], Found]) -> Found:
+    """
+    Read on a thread, with a connection of that thread: whoever asked may go away meanwhile, and a
+    connection closed under a reading thread takes the process with it.
+    """
+
+    def on_thread() -> Found:
+        with contextlib.closing(database.reader()) as reader:
+            return read(reader)
+
+    return await asyncio.to_thread(on_thread)
 
 
 def _live_line(record: Record) -> dict[str, Any]:

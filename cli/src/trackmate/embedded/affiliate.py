@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from trackmate.embedded import keybook, log, source, store
-from trackmate.embedded.database import Database
+from trackmate.embedded.database import Database, Unwritten
 from trackmate.embedded.keybook import IssuedKey
 from trackmate.embedded.log import EmbeddedLog
 from trackmate.embedded.source import EmbeddedSource
@@ -53,7 +53,11 @@ class EmbeddedAffiliate:
 
     async def start(self, given: dict[str, str]) -> None:
         """Run. Raises NameConflict where the data is another's."""
-        affiliate = self.affiliate
+        await self.follow(self.affiliate, given)
+        self._tasks = [asyncio.create_task(self.pipeline.run()), asyncio.create_task(self._purge())]
+
+    async def follow(self, affiliate: Affiliate, given: dict[str, str]) -> None:
+        """Take over a changed manifest. Raises NameConflict where the data is another's."""
         offered = affiliate.spec.id or affiliate.name
         found = await self._write(lambda c: keybook.identify(c, offered))
         if affiliate.spec.id not in {None, found}:
@@ -61,11 +65,6 @@ class EmbeddedAffiliate:
                 f"the data of {affiliate.name!r} belongs to the id {found!r}, not "
                 f"{affiliate.spec.id!r}; set spec.id: {found}, or choose another name"
             )
-        await self.follow(affiliate, given)
-        self._tasks = [asyncio.create_task(self.pipeline.run()), asyncio.create_task(self._purge())]
-
-    async def follow(self, affiliate: Affiliate, given: dict[str, str]) -> None:
-        """Take over a changed manifest."""
         self.affiliate = affiliate
         self.given = given
         spec = affiliate.spec.ingest.keys
@@ -123,7 +122,8 @@ class EmbeddedAffiliate:
         while True:
             for stream in self.affiliate.spec.streams:
                 before_ms = now_ms() - stream.retention_s * 1000
-                await self._write(partial(log.purge, stream=stream.name, before_ms=before_ms))
+                with contextlib.suppress(Unwritten):  # said by the database; tried again
+                    await self._write(partial(log.purge, stream=stream.name, before_ms=before_ms))
             await asyncio.sleep(_PURGE_SECONDS)
 
 

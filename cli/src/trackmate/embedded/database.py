@@ -56,6 +56,7 @@ class Database:
         self._connection = connect(path)
         self._connection.executescript(schema)
         self._fault = ""
+        self._closed = False
         self._gathered: list[_Job] = []
         self._queue: SimpleQueue[list[_Job]] = SimpleQueue()
         self.listeners: set[Callable[[], None]] = set()
@@ -68,6 +69,8 @@ class Database:
         Have the work done; the future is done after the commit. It raises Unwritten when the
         transaction failed; then nothing of it is stored.
         """
+        if self._closed:
+            raise Unwritten("The affiliate is being put away.")
         if not self._gathered:  # to be handed over as one when this turn of the loop is through
             self._loop.call_soon(self._hand_over)
         future = self._loop.create_future()
@@ -87,6 +90,7 @@ class Database:
     async def close(self) -> None:
         """Write what waits, then close the file."""
         self._hand_over()
+        self._closed = True
         self._queue.put([])
         await asyncio.to_thread(self._writer.join)
         self._connection.close()

@@ -5,7 +5,7 @@ The embedded store and its books: what Couchbase and Kafka's committed offsets a
 import sqlite3
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from typing import Any
+from typing import Any, TypeVar
 
 import msgspec
 
@@ -37,6 +37,7 @@ _ROWS = 128  # in one statement: one step of SQLite, outside Python's lock, for 
 _MINUTE_MS = 60_000
 _LONGEST_NAME = 200
 
+Item = TypeVar("Item")
 Row = tuple[str, bytes, int, int, bytes]
 Known = dict[str, tuple[bytes, int, int]]
 
@@ -101,12 +102,16 @@ def _judge(
 
 
 def _find(connection: sqlite3.Connection, keys: list[str]) -> Known:
-    rows = connection.execute(
-        'SELECT key, fingerprint, partition, "offset" FROM documents '
-        "WHERE key IN (SELECT value FROM json_each(?))",
-        (msgspec.json.encode(keys),),
-    )
-    return {key: (fingerprint, partition, offset) for key, fingerprint, partition, offset in rows}
+    """Keys are bound one by one: as JSON, SQLite would cut them at a NUL."""
+    found: Known = {}
+    for part in _parts(keys):
+        marks = ",".join("?" * len(part))
+        rows = connection.execute(
+            f'SELECT key, fingerprint, partition, "offset" FROM documents WHERE key IN ({marks})',
+            part,
+        )
+        found.update((row[0], row[1:]) for row in rows)
+    return found
 
 
 def _insert_rows(connection: sqlite3.Connection, rows: list[Row]) -> None:
@@ -118,9 +123,9 @@ def _insert_rows(connection: sqlite3.Connection, rows: list[Row]) -> None:
         )
 
 
-def _parts(rows: list[Row]) -> Iterator[list[Row]]:
-    for index in range(0, len(rows), _ROWS):
-        yield rows[index : index + _ROWS]
+def _parts(whole: list[Item]) -> Iterator[list[Item]]:
+    for index in range(0, len(whole), _ROWS):
+        yield whole[index : index + _ROWS]
 
 
 def _count(connection: sqlite3.Connection, names: Counter[tuple[int, str]]) -> None:

@@ -42,7 +42,7 @@ class Pipeline:
 
     async def step(self) -> None:
         """Settle the next records, however long that takes."""
-        fetched = await self._source.read(most=_MOST, wait_s=_WAIT_S)
+        fetched = await self._persist(lambda: self._source.read(most=_MOST, wait_s=_WAIT_S))
         settled = await self._persist(lambda: self._settle(fetched))
         await self._persist(lambda: self._source.commit(settled))
 

@@ -8,6 +8,7 @@ from trackmate_ingest import problems
 from trackmate_ingest.problems import Refused
 
 ENCODINGS = (b"gzip", b"deflate")
+_MOST_MEMBERS = 16  # each costs a copy of what follows it
 _GZIP = 16 + zlib.MAX_WBITS
 _ZLIB = zlib.MAX_WBITS
 _RAW_DEFLATE = -zlib.MAX_WBITS  # what some clients send as deflate, against RFC 9110 8.4.1.2
@@ -43,7 +44,7 @@ def _is_zlib(body: bytes) -> bool:
 def _members(body: bytes, wbits: int, limit: int) -> bytes:
     """A gzip body may have several members (RFC 1952 2.2); deflate has one."""
     out = b""
-    while True:
+    for _ in range(_MOST_MEMBERS):
         opened = zlib.decompressobj(wbits)
         try:
             out += opened.decompress(body, limit + 1 - len(out))
@@ -62,6 +63,7 @@ def _members(body: bytes, wbits: int, limit: int) -> bytes:
         if wbits != _GZIP:
             raise _damaged("bytes follow its end")
         body = opened.unused_data
+    raise _damaged(f"it has more than {_MOST_MEMBERS} members")
 
 
 def _damaged(why: str) -> Refused:

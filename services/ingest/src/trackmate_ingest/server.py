@@ -8,6 +8,7 @@ import contextlib
 import ctypes
 import gc
 import logging
+import re
 import socket
 import struct
 import sys
@@ -23,6 +24,7 @@ from trackmate_ingest.problems import Answer, retry_after
 _HEADER_SECONDS = 10.0
 _ANSWER_SECONDS = 15.0
 _MAX_HEADER_BYTES = 32 * 1024
+_MAX_FIELDS = 256  # of headers and trailers together
 _KEEP_ALIVE_SECONDS = 75  # more than a proxy keeps an idle connection: the proxy closes first
 _BACKLOG = 4096
 QUIET_SECONDS = 0.25  # without traffic a draining server is done
@@ -40,6 +42,7 @@ class Connection(HttpToolsProtocol):
     asked: float | None = None
     """When the request being answered was complete; None between requests."""
     _unfinished = 0
+    _begun = 0
     _lingering = False
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
@@ -48,14 +51,26 @@ class Connection(HttpToolsProtocol):
         self.since = self.loop.time()  # a silent connection is a slow request
 
     def data_received(self, data: bytes) -> None:
+        if b"pgrade:" in data and not self._is_in_body():
+            data = _without_upgrade(data)
+        self._unfinished += len(data)  # what begins a request, and what is body, sets it back
+        self._begun = 0
+        was_idle = self.since is None or self.scope is None
         super().data_received(data)
         if self.since is not None:
-            self._check_headers(len(data))
+            if was_idle and self._begun == 1 and not self._is_in_body():
+                self._unfinished = len(data)  # all of it one head, and not its end
+            self._check_fields()
 
     def on_message_begin(self) -> None:
         super().on_message_begin()
         self.since = self.loop.time()
         self._unfinished = 0
+        self._begun += 1
+
+    def on_body(self, body: bytes) -> None:
+        self._unfinished = 0
+        super().on_body(body)
 
     def on_message_complete(self) -> None:
         self.since = None
@@ -84,12 +99,14 @@ class Connection(HttpToolsProtocol):
         self.asked = None
         super().on_response_complete()
 
-    def _check_headers(self, size: int) -> None:
-        """Bound what an endless header may keep in memory."""
-        if self.scope is None or "path" in self.scope or self.transport.is_closing():
+    def _is_in_body(self) -> bool:
+        return self.since is not None and self.scope is not None and "path" in self.scope
+
+    def _check_fields(self) -> None:
+        """Bound what endless headers, or trailers behind a body, may keep in memory."""
+        if self.scope is None or self.transport.is_closing():
             return
-        self._unfinished += size
-        if self._unfinished > _MAX_HEADER_BYTES:
+        if self._unfinished > _MAX_HEADER_BYTES or len(self.headers) > _MAX_FIELDS:
             detail = f"The headers are over {_MAX_HEADER_BYTES} bytes. Send fewer or shorter ones."
             self._refuse(Answer.problem(problems.HEADERS_TOO_LARGE, detail))
 
@@ -127,9 +144,21 @@ class Connection(HttpToolsProtocol):
     def _refuse(self, answer: Answer) -> None:
         self.since = self.asked = None
         started = self.cycle is not None and self.cycle.response_started
-        if not started or self.cycle.response_complete:
+        if not self._lingering and (not started or self.cycle.response_complete):
             self.transport.write(answer.raw())
         self.transport.close()
+
+
+_UPGRADE = re.compile(rb"(?im)^upgrade:")
+
+
+def _without_upgrade(data: bytes) -> bytes:
+    """
+    Pass over an offer to speak another protocol, as RFC 9110 7.8 allows: the parser would stop
+    before the body, which curl and Java send behind an offer of h2c.
+    """
+    head, end, rest = data.partition(b"\r\n\r\n")
+    return _UPGRADE.sub(b"x-offered:", head) + end + rest
 
 
 class _Gentle:
