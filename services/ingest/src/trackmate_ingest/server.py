@@ -228,6 +228,9 @@ class Server(uvicorn.Server):
         self._metrics.draining = True
         _log.info("draining", extra={"fields": {"seconds": self._drain_seconds}})
         self.server_state.default_headers.append((b"connection", b"close"))
+        for connection in self._connections():
+            if connection.cycle is not None:  # begun with the headers of before
+                connection.cycle.keep_alive = False
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(self._drain_seconds):
                 await self._quiet()
