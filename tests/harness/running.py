@@ -4,7 +4,6 @@ A real `trackmate dev` for tests: its own process, port and folder, talked to as
 
 import json
 import os
-import re
 import signal
 import subprocess
 import sys
@@ -183,11 +182,6 @@ def _wait_until_ready(url: str, deadline: float) -> None:
             except httpx.TransportError:
                 assert time.monotonic() < deadline, "trackmate dev does not answer"
             time.sleep(0.02)
-
-
-def keys_in(text: str) -> list[str]:
-    """Every write key that a text shows."""
-    return re.findall(r"tmw_[a-z2-7]+", text)
 
 
 def _stored(line: dict[str, Any]) -> Stored:

@@ -43,10 +43,6 @@ def version() -> None:
     verbatim(f"trackmate {installed_version('trackmate')}")
 
 
-def as_json(value: object) -> None:
-    verbatim(json.dumps(value, indent=None))
-
-
 def visible(text: str) -> str:
     """
     Control characters shown, not obeyed: what events hold must not drive the terminal.

@@ -138,14 +138,6 @@ def end(connection: sqlite3.Connection, stream: str) -> int:
     return row[0] if row else 0
 
 
-def start(connection: sqlite3.Connection, stream: str) -> int:
-    """The offset of the oldest event that retention left."""
-    row = connection.execute(
-        "SELECT base FROM batches WHERE stream = ? ORDER BY base LIMIT 1", (stream,)
-    ).fetchone()
-    return row[0] if row else 0
-
-
 def received_at(connection: sqlite3.Connection, stream: str, offset: int) -> int | None:
     """When the batch that holds an offset was received; None where it does not exist yet."""
     row = connection.execute(
