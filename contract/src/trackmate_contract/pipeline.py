@@ -19,6 +19,7 @@ from .leaves import (
     Name,
     Namespace,
     Replicas,
+    RequestRate,
     SecretName,
     Start,
     Table,
@@ -50,11 +51,24 @@ class Signing(Spec):
     secret_ref: SecretKeyRef = Field(examples=["{name: crm, key: secret}"], repr=False)
 
 
+class Tls(Spec):
+    """Whom to trust beside the public authorities."""
+
+    ca_secret_ref: SecretKeyRef = Field(examples=["{name: crm, key: ca.crt}"], repr=False)
+
+
 class Http(Spec):
     url: Url = Field(examples=["https://crm.acme.example/hooks"])
     method: Literal["POST", "PUT", "PATCH"] = "POST"
     headers: Annotated[tuple[Header, ...], Field(max_length=32)] = Field(default=(), repr=False)
     signing: Signing | None = Field(default=None, repr=False)
+    tls: Tls | None = Field(default=None, repr=False)
+    timeout_s: Annotated[int, duration("1s", "5m")] = seconds("30s")
+    """From the start of a request to the last byte of its answer."""
+    concurrency: Annotated[Whole, Field(ge=1, le=64)] = 8
+    """Requests under way at once; those of one key never overlap."""
+    requests_per_second: RequestRate | None = None
+    """None is no limit."""
 
 
 class Postgres(Spec):
