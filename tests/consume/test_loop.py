@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 from trackmate_consume.ledger import Counts, Outcome, Settled
 from trackmate_consume.loop import Pipeline
-from trackmate_consume.sinks import Document, Down
+from trackmate_consume.sinks import Down, Translated
 from trackmate_consume.source import Fetched
 from trackmate_consume.translate import to_document
 from trackmate_contract.record import Record, Stamp
@@ -44,11 +44,11 @@ class Kept:
         self.down = down
         self.outcomes = outcomes
 
-    async def write(self, documents: Sequence[Document]) -> Sequence[Outcome]:
+    async def write(self, documents: Sequence[Translated]) -> Sequence[Outcome]:
         if self.down:
             self.down -= 1
             raise Down("the disk is full")
-        self.written.append([document.key for document in documents])
+        self.written.append([translated.record.id for translated in documents])
         return self.outcomes or [Outcome.DELIVERED] * len(documents)
 
 
@@ -63,7 +63,7 @@ def test_commits_positions_and_counts_once_the_documents_are_written() -> None:
 
     run(source, sink)
 
-    assert sink.written == [["e::events::id-4", "e::events::id-5", "e::scans::id-0"]]
+    assert sink.written == [["id-4", "id-5", "id-0"]]
     [settled] = source.committed
     assert settled.positions == {("events", 0): 6, ("scans", 0): 1}
     assert settled.counts == Counts(delivered=3, documents=3)
@@ -104,7 +104,7 @@ def test_the_last_error_is_in_words_while_the_sink_is_down_and_gone_after() -> N
     seen: list[str] = []
 
     class Watching(Kept):
-        async def write(self, documents: Sequence[Document]) -> Sequence[Outcome]:
+        async def write(self, documents: Sequence[Translated]) -> Sequence[Outcome]:
             seen.append(pipeline.last_error)
             return await super().write(documents)
 
@@ -119,7 +119,7 @@ def test_a_fault_that_is_no_outage_is_said_and_commits_nothing_until_it_is_mende
     class Broken(Kept):
         tries = 0
 
-        async def write(self, documents: Sequence[Document]) -> Sequence[Outcome]:
+        async def write(self, documents: Sequence[Translated]) -> Sequence[Outcome]:
             self.tries += 1
             if self.tries < 3:
                 raise ZeroDivisionError

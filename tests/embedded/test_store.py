@@ -9,7 +9,7 @@ import pytest
 
 from trackmate.embedded import store
 from trackmate_consume.ledger import Outcome
-from trackmate_consume.sinks import Document
+from trackmate_consume.sinks import Translated
 from trackmate_consume.translate import to_document
 from trackmate_contract.record import Record, Stamp
 
@@ -27,7 +27,7 @@ def connection() -> Iterator[sqlite3.Connection]:
 
 def document(
     offset: int, value: bytes = b"{}", *, event_id: str = "e1", received_ms: int = 0
-) -> Document:
+) -> Translated:
     stamp = Stamp(received_ms, "web")
     return to_document(Record("events", 0, offset, event_id, None, value, stamp))
 

@@ -5,14 +5,15 @@ The embedded store and its books: what Couchbase and Kafka's committed offsets a
 import sqlite3
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 import msgspec
 
 from trackmate.embedded.database import Database
+from trackmate_consume.fingerprint import fingerprint
 from trackmate_consume.ledger import Outcome
-from trackmate_consume.sinks import Document
-from trackmate_contract.names import conflict_key
+from trackmate_consume.sinks import Translated
+from trackmate_contract.names import conflict_key, document_key
 from trackmate_contract.record import Record
 
 SCHEMA = """
@@ -45,33 +46,61 @@ Known = dict[str, tuple[bytes, int, int]]
 class EmbeddedStore:
     """The documents of one affiliate. Keeps the contract of trackmate_consume.sinks.Sink."""
 
+    lanes = 1
+
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    async def write(self, documents: Sequence[Document]) -> Sequence[Outcome]:
-        outcomes: Sequence[Outcome] = await self._database.submit(_write, documents)
+    async def open(self) -> None:
+        """The file is open."""
+
+    async def write(self, batch: Sequence[Translated]) -> Sequence[Outcome]:
+        outcomes: Sequence[Outcome] = await self._database.submit(_write, batch)
         return outcomes
+
+    async def close(self) -> None:
+        """The file stays open for the others."""
 
 
 def _write(
-    connection: sqlite3.Connection, batches: Sequence[Sequence[Document]]
+    connection: sqlite3.Connection, batches: Sequence[Sequence[Translated]]
 ) -> list[list[Outcome]]:
-    return [insert(connection, documents) for documents in batches]
+    return [insert(connection, batch) for batch in batches]
 
 
-def insert(connection: sqlite3.Connection, documents: Sequence[Document]) -> list[Outcome]:
-    known = _find(connection, [document.key for document in documents])
+class _Candidate(NamedTuple):
+    """An event's document with what tells it from others."""
+
+    key: str
+    fingerprint: bytes
+    record: Record
+    value: bytes
+
+
+def _candidate(translated: Translated) -> _Candidate:
+    record = translated.record
+    return _Candidate(
+        document_key(record.stream, record.id),
+        fingerprint(record.value, segment=record.stamp.type is not None),
+        record,
+        translated.documents[0].value,
+    )
+
+
+def insert(connection: sqlite3.Connection, batch: Sequence[Translated]) -> list[Outcome]:
+    candidates = [_candidate(translated) for translated in batch]
+    known = _find(connection, [candidate.key for candidate in candidates])
     rows: list[Row] = []
     outcomes = []
     names: Counter[tuple[int, str]] = Counter()
-    for document in documents:
-        outcome, key = _judge(connection, known, document)
+    for candidate in candidates:
+        outcome, key = _judge(connection, known, candidate)
         outcomes.append(outcome)
         if key is None:
             continue
-        record = document.record
-        rows.append((key, document.fingerprint, record.partition, record.offset, document.value))
-        known[key] = (document.fingerprint, record.partition, record.offset)
+        record = candidate.record
+        rows.append((key, candidate.fingerprint, record.partition, record.offset, candidate.value))
+        known[key] = (candidate.fingerprint, record.partition, record.offset)
         minute = record.stamp.received_ms // _MINUTE_MS * _MINUTE_MS
         names[minute, event_name(record)] += 1
     _insert_rows(connection, rows)
@@ -80,18 +109,18 @@ def insert(connection: sqlite3.Connection, documents: Sequence[Document]) -> lis
 
 
 def _judge(
-    connection: sqlite3.Connection, known: Known, document: Document
+    connection: sqlite3.Connection, known: Known, candidate: _Candidate
 ) -> tuple[Outcome, str | None]:
     """What becomes of a document, and the key to write it under, or None where it is there."""
-    there = known.get(document.key)
+    there = known.get(candidate.key)
     if there is None:
-        return Outcome.DELIVERED, document.key
-    record = document.record
+        return Outcome.DELIVERED, candidate.key
+    record = candidate.record
     if there[1:] == (record.partition, record.offset):
         return Outcome.DELIVERED, None  # the same record again, after a crash before its commit
-    if there[0] == document.fingerprint:
+    if there[0] == candidate.fingerprint:
         return Outcome.DUPLICATE, None
-    key = conflict_key(record.stream, record.id, document.fingerprint.hex())
+    key = conflict_key(record.stream, record.id, candidate.fingerprint.hex())
     if key not in known:
         known.update(_find(connection, [key]))
     there = known.get(key)

@@ -10,11 +10,11 @@ from collections.abc import Awaitable, Callable, Sequence
 from typing import TypeVar
 
 from trackmate_consume.ledger import Counts, Outcome, Place, Settled
-from trackmate_consume.sinks import Document, Down, Sink
+from trackmate_consume.sinks import Down, Sink, Translated
 from trackmate_consume.source import Fetched, Source
 from trackmate_contract.record import Record
 
-Translate = Callable[[Record], Document]
+Translate = Callable[[Record], Translated]
 Result = TypeVar("Result")
 
 _MOST = 500  # records a step: bounds memory, and how long one step keeps the event loop

@@ -7,9 +7,7 @@ from base64 import b64encode
 
 import msgspec
 
-from trackmate_consume.fingerprint import fingerprint
-from trackmate_consume.sinks import Document
-from trackmate_contract.names import document_key
+from trackmate_consume.sinks import Document, Translated
 from trackmate_contract.record import Record
 
 
@@ -34,13 +32,11 @@ class Meta(msgspec.Struct, omit_defaults=True, rename="camel"):
 _encode = msgspec.json.Encoder().encode
 
 
-def to_document(record: Record) -> Document:
+def to_document(record: Record) -> Translated:
     """
     >>> from trackmate_contract.record import Stamp
     >>> record = Record("events", 0, 7, "e1", None, b'{"a":  1}', Stamp(5, "web"))
-    >>> to_document(record).key
-    'e::events::e1'
-    >>> to_document(record).value.decode()[-19:]
+    >>> to_document(record).documents[0].value.decode()[-19:]
     ',"event":{"a":  1}}'
     """
     stamp = record.stamp
@@ -60,9 +56,4 @@ def to_document(record: Record) -> Document:
         stamp.origin,
     )
     event = b'"%b"' % b64encode(record.value) if raw else record.value
-    return Document(
-        document_key(record.stream, record.id),
-        fingerprint(record.value, segment=stamp.type is not None),
-        b'{"tm":%b,"event":%b}' % (_encode(meta), event),
-        record,
-    )
+    return Translated(record, (Document(b'{"tm":%b,"event":%b}' % (_encode(meta), event)),))
