@@ -21,13 +21,13 @@ def record(value: bytes, stamp: Stamp = STAMP, event_id: str = "e1") -> Record:
 def test_the_event_stands_in_the_document_byte_for_byte() -> None:
     value = b'{ "a" : 1e400,\n"a":"\\ud800" }'
 
-    assert to_document(record(value)).documents[0].value.endswith(b',"event":' + value + b"}")
+    assert to_document(record(value)).value.endswith(b',"event":' + value + b"}")
 
 
 def test_tm_says_where_the_event_is_and_how_it_came() -> None:
     stamp = STAMP._replace(type="track", ip="203.0.113.0", user_agent="Firefox", origin="https://a")
 
-    assert json.loads(to_document(record(b"{}", stamp)).documents[0].value)["tm"] == {
+    assert json.loads(to_document(record(b"{}", stamp)).value)["tm"] == {
         "id": "e1",
         "stream": "events",
         "partition": 2,
@@ -44,7 +44,7 @@ def test_tm_says_where_the_event_is_and_how_it_came() -> None:
 @given(st.binary())
 def test_a_raw_body_is_base64_and_says_so(value: bytes) -> None:
     stamp = STAMP._replace(content_type="application/json")
-    document = json.loads(to_document(record(value, stamp)).documents[0].value)
+    document = json.loads(to_document(record(value, stamp)).value)
 
     assert b64decode(document["event"]) == value
     assert (document["tm"]["encoding"], document["tm"]["contentType"]) == (
@@ -59,5 +59,5 @@ def test_any_id_and_header_gives_a_document_that_is_json(text: str) -> None:
     stamp = STAMP._replace(user_agent=plain)
 
     assert (
-        json.loads(to_document(record(b"1", stamp, plain)).documents[0].value)["tm"]["id"] == plain
+        json.loads(to_document(record(b"1", stamp, plain)).value)["tm"]["id"] == plain
     )

@@ -20,7 +20,8 @@ import pytest
 import oracle
 from mix import mix
 from running import Dev
-from trackmate.embedded import source
+from trackmate.embedded import books
+from trackmate.embedded.books import Reads
 from trackmate.embedded.database import connect
 from traffic import Ledger, Load, Outcome
 
@@ -110,5 +111,5 @@ def _unsettled(home: Path) -> int:
         shutil.copy(home / ".trackmate" / "data" / name, copy / name)
     (copy / "acme.db-shm").unlink(missing_ok=True)
     with closing(connect(copy / "acme.db")) as connection:
-        (line,) = source.ledger(connection, ("store",)).lines
+        (line,) = books.ledger(connection, [Reads("store")]).lines
     return line.in_flight

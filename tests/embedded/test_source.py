@@ -9,7 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from trackmate.embedded import log, source, store
+from trackmate.embedded import books as accounts
+from trackmate.embedded import letters, log, store
+from trackmate.embedded.books import Reads
 from trackmate.embedded.database import Database
 from trackmate.embedded.log import EmbeddedLog
 from trackmate.embedded.source import EmbeddedSource
@@ -17,7 +19,7 @@ from trackmate_consume.ledger import Counts, Ledger, Settled
 from trackmate_consume.source import Fetched
 from trackmate_contract.record import Event, Stamp
 
-SCHEMA = log.SCHEMA + store.SCHEMA + source.SCHEMA
+SCHEMA = log.SCHEMA + store.SCHEMA + accounts.SCHEMA + letters.SCHEMA
 
 
 @pytest.fixture
@@ -30,7 +32,7 @@ def with_source(path: Path, act: Callable[[Database, EmbeddedSource], Awaitable[
 
     async def main() -> None:
         database = Database(path, SCHEMA)
-        reading = EmbeddedSource(database, "store")
+        reading = EmbeddedSource(database, Reads("store"))
         try:
             await act(database, reading)
         finally:
@@ -51,7 +53,7 @@ def ids(fetched: Fetched) -> list[str]:
 
 def books(database: Database) -> Ledger:
     with closing(database.reader()) as reader:
-        return source.ledger(reader, ["store"])
+        return accounts.ledger(reader, [Reads("store")])
 
 
 def test_it_goes_on_where_the_last_process_committed(path: Path) -> None:

@@ -29,7 +29,8 @@ def document(
     offset: int, value: bytes = b"{}", *, event_id: str = "e1", received_ms: int = 0
 ) -> Translated:
     stamp = Stamp(received_ms, "web")
-    return to_document(Record("events", 0, offset, event_id, None, value, stamp))
+    record = Record("events", 0, offset, event_id, None, value, stamp)
+    return Translated(record, (to_document(record),))
 
 
 def keys(connection: sqlite3.Connection) -> list[str]:

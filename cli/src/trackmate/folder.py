@@ -15,6 +15,7 @@ from trackmate_contract.affiliate import Affiliate
 from trackmate_contract.faults import Fault, Faulty
 from trackmate_contract.manifest import parse
 from trackmate_contract.pipeline import Pipeline
+from trackmate_contract.specs import SecretKeyRef
 from trackmate_ingest.keys import is_loopback
 
 _GROUP = "trackmate.io/"
@@ -40,7 +41,8 @@ class Folder:
     """What the folder says now."""
 
     affiliates: dict[str, "Declared"] = field(default_factory=dict)
-    pipelines: list[Pipeline] = field(default_factory=list)
+    pipelines: dict[tuple[str, str], "DeclaredPipeline"] = field(default_factory=dict)
+    """By namespace and name."""
     secrets: dict[tuple[str, str], dict[str, str]] = field(default_factory=dict, repr=False)
     """Values by namespace and name, then by key."""
     misfits: list[Misfit] = field(default_factory=list)
@@ -56,6 +58,15 @@ class Declared(NamedTuple):
     affiliate: Affiliate
     file: str
     lines: "Lines"
+
+
+class DeclaredPipeline(NamedTuple):
+    pipeline: Pipeline
+    file: str
+    lines: "Lines"
+
+    def misfit(self, path: str, message: str) -> Misfit:
+        return Misfit(self.file, self.lines.find(path), path, message)
 
 
 class Document(NamedTuple):
@@ -195,7 +206,7 @@ def _take_resource(document: Document, folder: Folder) -> None:
         folder.misfits += [_misfit(document, fault) for fault in faulty.faults]
         return
     if isinstance(resource, Pipeline):
-        folder.pipelines.append(resource)
+        _take_pipeline(DeclaredPipeline(resource, document.file, document.lines), folder)
         return
     first = folder.affiliates.get(resource.name)
     if first is not None:
@@ -203,6 +214,14 @@ def _take_resource(document: Document, folder: Folder) -> None:
         folder.misfits.append(_misfit(document, Fault("metadata.name", message)))
         return
     folder.affiliates[resource.name] = Declared(resource, document.file, document.lines)
+
+
+def _take_pipeline(declared: DeclaredPipeline, folder: Folder) -> None:
+    where = declared.pipeline.namespace, declared.pipeline.name
+    first = folder.pipelines.setdefault(where, declared)
+    if first is not declared:
+        message = f"the pipeline {where[1]!r} is in {first.file} already; remove one of them"
+        folder.misfits.append(declared.misfit("metadata.name", message))
 
 
 def _misfit(document: Document, fault: Fault) -> Misfit:
@@ -254,12 +273,8 @@ def _check_secrets(folder: Folder) -> None:
             if key.value_from is None or secret_value(folder, declared.affiliate, key.name):
                 continue
             ref = key.value_from.secret_key_ref
-            message = (
-                f"no Secret {ref.name!r} with a key {ref.key!r} in namespace "
-                f"{declared.affiliate.namespace!r} is in this folder; add a v1/Secret with it"
-            )
             path = f"spec.ingest.keys[{index}].valueFrom.secretKeyRef"
-            _refuse(folder, declared, Fault(path, message))
+            _refuse(folder, declared, Fault(path, _no_secret(ref, declared.affiliate.namespace)))
 
 
 def secret_value(folder: Folder, affiliate: Affiliate, key_name: str) -> str | None:
@@ -272,11 +287,60 @@ def secret_value(folder: Folder, affiliate: Affiliate, key_name: str) -> str | N
 
 
 def _check_pipelines(folder: Folder) -> None:
-    for pipeline in folder.pipelines:
-        folder.notices.append(
-            f"pipeline {pipeline.metadata.name!r} is valid, and does not run: this version runs "
-            "the built-in pipeline 'store' alone"
-        )
+    owners = {d.affiliate.namespace: d.affiliate for d in folder.affiliates.values()}
+    for where, declared in list(folder.pipelines.items()):
+        faults = [
+            declared.misfit(fault.path, fault.message)
+            for fault in _pipeline_faults(declared.pipeline, owners, folder)
+        ]
+        if faults:
+            folder.misfits += faults
+            del folder.pipelines[where]
+
+
+def _pipeline_faults(
+    pipeline: Pipeline, owners: Mapping[str, Affiliate], folder: Folder
+) -> Iterator[Fault]:
+    owner = owners.get(pipeline.namespace)
+    if owner is None:
+        known = ", ".join(sorted(owners)) or "none"
+        what = f"no affiliate of this folder has the namespace {pipeline.namespace!r}; there is"
+        yield Fault("metadata.namespace", f"{what}: {known}")
+    elif pipeline.spec.stream not in {stream.name for stream in owner.spec.streams}:
+        known = ", ".join(stream.name for stream in owner.spec.streams)
+        what = f"the affiliate {owner.name!r} has no stream {pipeline.spec.stream!r}; it has"
+        yield Fault("spec.stream", f"{what}: {known}")
+    for path, ref in secret_refs(pipeline):
+        if ref.key not in folder.secrets.get((pipeline.namespace, ref.name), {}):
+            yield Fault(path, _no_secret(ref, pipeline.namespace))
+    for sink in ("kafka", "couchbase"):
+        if getattr(pipeline.spec.sink, sink) is not None:
+            what = f"the sink {sink!r} needs a cluster; here there are http, postgres, files"
+            yield Fault(f"spec.sink.{sink}", f"{what} and stdout")
+
+
+def secret_refs(pipeline: Pipeline) -> Iterator[tuple[str, SecretKeyRef]]:
+    """Every Secret that a pipeline names, with the path where it does."""
+    http, postgres = pipeline.spec.sink.http, pipeline.spec.sink.postgres
+    if postgres is not None:
+        yield "spec.sink.postgres.connectionSecretRef", postgres.connection_secret_ref
+    if http is None:
+        return
+    for index, header in enumerate(http.headers):
+        if header.value_from is not None:
+            path = f"spec.sink.http.headers[{index}].valueFrom.secretKeyRef"
+            yield path, header.value_from.secret_key_ref
+    if http.signing is not None:
+        yield "spec.sink.http.signing.secretRef", http.signing.secret_ref
+    if http.tls is not None:
+        yield "spec.sink.http.tls.caSecretRef", http.tls.ca_secret_ref
+
+
+def _no_secret(ref: SecretKeyRef, namespace: str) -> str:
+    return (
+        f"no Secret {ref.name!r} with a key {ref.key!r} in namespace {namespace!r} is in this "
+        "folder; add a v1/Secret with it"
+    )
 
 
 def _refuse(folder: Folder, declared: Declared, fault: Fault) -> None:

@@ -5,7 +5,7 @@ the same three patterns.
 """
 
 import re
-from datetime import date, datetime
+from datetime import UTC, date, datetime, timedelta
 from decimal import ROUND_CEILING, Decimal
 
 DURATION = r"^[1-9][0-9]{0,8}[smhd]$"
@@ -21,6 +21,9 @@ _SECONDS = {"s": 1, "m": 60, "h": 3_600, "d": 86_400}
 _POWERS = {prefix: power for power, prefix in enumerate("kMGT", start=1)}
 _URL_CREDENTIALS = re.compile(r"//[^\s'\"]*@")
 _LONGEST_QUOTE = 100
+
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 def seconds(text: object) -> int:
@@ -78,6 +81,16 @@ def instant(text: object) -> datetime:
         return datetime.fromisoformat(text.upper())
     except ValueError:
         raise ValueError(f"{quoted(text)} is not a day of the calendar; {cure}") from None
+
+
+def epoch_ms(moment: datetime) -> int:
+    """
+    Milliseconds since 1970, exactly: a float would put some of them a millisecond too early.
+
+    >>> epoch_ms(instant("1970-01-01T00:00:01.001Z"))
+    1001
+    """
+    return (moment - _EPOCH) // timedelta(milliseconds=1)
 
 
 def quoted(value: object) -> str:

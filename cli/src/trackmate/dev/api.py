@@ -4,7 +4,9 @@ The API of the console, which the command line uses too.
 
 import sqlite3
 from collections.abc import Callable
+from contextlib import closing
 from typing import Annotated, Any
+from uuid import uuid4
 
 from fastapi import APIRouter, Depends, HTTPException, Request
 from fastapi.responses import StreamingResponse
@@ -12,11 +14,14 @@ from pydantic import BaseModel, Field
 
 from trackmate.dev import shown, views
 from trackmate.dev.instance import Instance
-from trackmate.embedded import keybook
-from trackmate.embedded.affiliate import EmbeddedAffiliate, now_ms
+from trackmate.embedded import keybook, letters
+from trackmate.embedded.affiliate import EmbeddedAffiliate
+from trackmate.embedded.clock import now_ms
+from trackmate.embedded.replays import Asked
+from trackmate.embedded.running import Running
 from trackmate_contract.leaves import Origin, Time
 from trackmate_contract.names import NAME, NAME_LENGTH
-from trackmate_contract.quantity import instant, seconds
+from trackmate_contract.quantity import epoch_ms, instant, seconds
 from trackmate_ingest.keys import Use
 
 router = APIRouter(prefix="/api/affiliates")
@@ -105,7 +110,7 @@ async def list_records(
 
 @router.post("/{name}/keys")
 async def create_key(found: Named, here: Here, key: NewKey) -> list[dict[str, Any]]:
-    expires_ms = int(key.expires.timestamp() * 1000) if key.expires else None
+    expires_ms = epoch_ms(key.expires) if key.expires else None
 
     def change(connection: sqlite3.Connection) -> None:
         keybook.create(
@@ -137,6 +142,89 @@ async def revoke_key(found: Named, here: Here, key: str) -> list[dict[str, Any]]
     return await _change(found, here, lambda c: keybook.revoke(c, key, now_ms=now_ms()))
 
 
+def pipeline_of(found: Named, pipeline: str) -> Running:
+    """The pipeline that the path names; 404 with what there is."""
+    if pipeline not in found.pipelines.running:
+        known = ", ".join(sorted(found.pipelines.running))
+        raise HTTPException(
+            404,
+            f"Affiliate {found.name!r} has no pipeline {pipeline!r} that runs. It has: {known}.",
+        )
+    return found.pipelines.running[pipeline]
+
+
+NamedPipeline = Annotated[Running, Depends(pipeline_of)]
+
+
+class Pause(BaseModel):
+    """Why, for those who find it paused."""
+
+    reason: Annotated[str, Field(min_length=1, max_length=500)] = "paused by hand"
+
+
+class ReplayLetters(BaseModel):
+    """Which dead letters to send again, by number; all without it."""
+
+    letters: Annotated[list[int], Field(min_length=1, max_length=10_000)] | None = None
+
+
+@router.post("/{name}/pipelines/{pipeline}/pause")
+async def pause_pipeline(found: Named, running: NamedPipeline, pause: Pause) -> dict[str, Any]:
+    await running.pause(pause.reason)
+    return shown.pipeline(found, running)
+
+
+@router.post("/{name}/pipelines/{pipeline}/resume")
+async def resume_pipeline(found: Named, running: NamedPipeline) -> dict[str, Any]:
+    await running.resume()
+    if running.control.paused:
+        raise HTTPException(409, f"It stays paused: {running.control.paused}.")
+    return shown.pipeline(found, running)
+
+
+@router.get("/{name}/pipelines/{pipeline}/dead-letters")
+def list_dead_letters(
+    found: Named,
+    running: NamedPipeline,
+    after: Annotated[int, Field(ge=0)] = 0,
+    limit: Annotated[int, Field(ge=1, le=1000)] = 100,
+) -> dict[str, Any]:
+    """In the order of being put aside, behind a number."""
+    with closing(found.database.reader()) as reader:
+        name = running.reads.pipeline
+        kept = letters.kept(reader, name, after=after, most=limit)
+        count = letters.count(reader, name)
+    return {"count": count, "letters": [shown.dead_letter(letter) for letter in kept]}
+
+
+@router.get("/{name}/pipelines/{pipeline}/dead-letters/{number}")
+def show_dead_letter(found: Named, running: NamedPipeline, number: int) -> dict[str, Any]:
+    with closing(found.database.reader()) as reader:
+        kept = letters.one(reader, running.reads.pipeline, number)
+    if kept is None:
+        raise HTTPException(
+            404, f"Pipeline {running.reads.pipeline!r} has no dead letter {number}."
+        )
+    return shown.dead_letter(kept)
+
+
+@router.post("/{name}/pipelines/{pipeline}/dead-letters/replay")
+async def replay_dead_letters(
+    found: Named, running: NamedPipeline, wanted: ReplayLetters
+) -> dict[str, Any]:
+    """Send dead letters again; those that are refused again stay, with the new reason."""
+    name = running.reads.pipeline
+    replay_id = f"letters-{uuid4().hex[:12]}"
+    with closing(found.database.reader()) as reader:
+        waiting = letters.numbers(reader, name, wanted.letters)
+    missing = sorted(set(wanted.letters or ()) - waiting)
+    if missing:
+        raise HTTPException(404, f"Pipeline {name!r} has no dead letter {missing[0]}.")
+    if waiting:
+        await running.replays.ask(Asked(name, replay_id, None, 0, wanted.letters))
+    return {"replay": replay_id, "letters": len(waiting)}
+
+
 async def _change(
     found: EmbeddedAffiliate, here: Instance, change: Callable[[sqlite3.Connection], None]
 ) -> list[dict[str, Any]]:
@@ -154,7 +242,7 @@ def _epoch_ms(since: str) -> int:
     if since in {"earliest", "latest"}:
         return 0
     try:
-        return int(instant(since).timestamp() * 1000)
+        return epoch_ms(instant(since))
     except ValueError as error:
         raise HTTPException(422, str(error)) from None
 

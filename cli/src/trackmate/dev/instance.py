@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from trackmate.embedded.affiliate import EmbeddedAffiliate, NameConflict
+from trackmate.embedded.running import Declaration, misspelt
 from trackmate.errors import CannotStart
 from trackmate.folder import Declared, Folder, Misfit, secret_value
 from trackmate_contract.affiliate import Affiliate
@@ -50,6 +51,7 @@ class Instance:
         """Set when the process is to stop: live views end themselves."""
         self._root = _root_secret(data)
         self._files: dict[str, str] = {}
+        self._pipeline_files: dict[tuple[str, str], str] = {}
 
     async def apply(self, folder: Folder) -> Changes:
         """Make the running state what the folder says; what is faulty there stays as it was."""
@@ -66,6 +68,7 @@ class Instance:
                 )
                 changes.misfits.append(Misfit(declared.file, None, "", what))
             self._files[name] = declared.file
+        await self._apply_pipelines(folder, changes)
         leaving: list[EmbeddedAffiliate] = []
         for name in set(self.affiliates) - set(folder.affiliates):
             if self._files[name] not in folder.broken:
@@ -102,6 +105,44 @@ class Instance:
         elif running.affiliate != affiliate or running.given != given:
             await running.follow(affiliate, given)
             changes.changed.append(affiliate.name)
+
+    async def _apply_pipelines(self, folder: Folder, changes: Changes) -> None:
+        for name in folder.affiliates:
+            running = self.affiliates.get(name)
+            if running is None:
+                continue
+            wanted = await self._wanted(running, folder, changes)
+            before = running.pipelines.declared
+            await running.follow_pipelines(wanted)
+            for pipeline in sorted({*before, *wanted}):
+                if before.get(pipeline) != wanted.get(pipeline):
+                    kind = changes.removed if pipeline not in wanted else changes.changed
+                    (changes.added if pipeline not in before else kind).append(f"{name}/{pipeline}")
+
+    async def _wanted(
+        self, running: EmbeddedAffiliate, folder: Folder, changes: Changes
+    ) -> dict[str, Declaration]:
+        """What is to run; a pipeline whose file is faulty, or that is, stays as it was."""
+        namespace = running.affiliate.namespace
+        secrets = {
+            name: values for (where, name), values in folder.secrets.items() if where == namespace
+        }
+        before = running.pipelines.declared
+        wanted = {
+            name: declaration
+            for name, declaration in before.items()
+            if self._pipeline_files.get((running.name, name)) in folder.broken
+        }
+        for (where, name), declared in folder.pipelines.items():
+            if where != namespace:
+                continue
+            self._pipeline_files[running.name, name] = declared.file
+            declaration = Declaration(declared.pipeline, secrets)
+            if declaration != before.get(name) and (fault := await misspelt(declared.pipeline)):
+                changes.misfits.append(declared.misfit(fault.path, str(fault)))
+                continue
+            wanted[name] = declaration
+        return wanted
 
 
 def _given(folder: Folder, affiliate: Affiliate) -> dict[str, str]:

@@ -4,7 +4,7 @@ What a person pastes: the `curl` line and the page snippet, with an affiliate's 
 
 from collections.abc import Sequence
 
-from trackmate.embedded.affiliate import now_ms
+from trackmate.embedded.clock import now_ms
 from trackmate.embedded.keybook import IssuedKey
 from trackmate_ingest.keys import Use
 

@@ -6,9 +6,13 @@ from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import Any
 
-from trackmate.dev import paste
+from trackmate.dev import paste, views
 from trackmate.embedded.affiliate import EmbeddedAffiliate
+from trackmate.embedded.books import STORE
 from trackmate.embedded.keybook import IssuedKey
+from trackmate.embedded.letters import Kept
+from trackmate.embedded.running import Running
+from trackmate_consume.ledger import Line
 
 _LATEST_S = 253_402_300_799  # the end of year 9999, the last that datetime and RFC 3339 know
 
@@ -38,17 +42,61 @@ def _ledger(found: EmbeddedAffiliate) -> dict[str, Any]:
     return {
         "accepted": ledger.accepted,
         "pipelines": [
-            {
-                "name": line.name,
-                **asdict(line.counts),
-                "in_flight": line.in_flight,
-                "lag_seconds": found.lag_seconds(line.in_flight),
-                "last_error": found.pipeline.last_error,
-            }
-            for line in ledger.lines
+            _pipeline(found, line, found.pipelines.running[line.name]) for line in ledger.lines
         ],
         "balanced": ledger.balanced,
         "faults": list(ledger.faults),
+    }
+
+
+def pipeline(found: EmbeddedAffiliate, running: Running) -> dict[str, Any]:
+    """One pipeline: its line of the ledger, and how it is."""
+    name = running.reads.pipeline
+    return next(line for line in _ledger(found)["pipelines"] if line["name"] == name)
+
+
+def _pipeline(found: EmbeddedAffiliate, line: Line, running: Running) -> dict[str, Any]:
+    condition = running.pipeline.condition
+    return {
+        "name": line.name,
+        "accepted": line.accepted,
+        **asdict(line.counts),
+        "in_flight": line.in_flight,
+        "reasons": [
+            {"term": term, "reason": reason, "events": events}
+            for (term, reason), events in sorted(line.reasons.items())
+        ],
+        "lag_seconds": found.lag_seconds(running.reads) if line.in_flight else 0.0,
+        "last_error": running.pipeline.last_error,
+        "ready": condition.ready,
+        "reason": condition.reason,
+        "message": condition.message,
+        "settled": running.pipeline.settled,
+        "stream": running.reads.stream,
+        "sink": _sink(running),
+        "dead_letters": found.dead_letters(line.name),
+        "replay": found.latest_replay(line.name),
+    }
+
+
+def _sink(running: Running) -> str:
+    if running.declaration is None:
+        return STORE
+    sink = running.declaration.manifest.spec.sink
+    return next(name for name in type(sink).model_fields if getattr(sink, name) is not None)
+
+
+def dead_letter(kept: Kept) -> dict[str, Any]:
+    """A dead letter with its original bytes."""
+    letter = kept.letter
+    return {
+        "number": kept.seq,
+        **views.line(letter.record),
+        "key": letter.record.key,
+        "reason": letter.reason,
+        "detail": letter.detail,
+        "attempts": letter.attempts,
+        "dead": _rfc3339(kept.dead_ms),
     }
 
 

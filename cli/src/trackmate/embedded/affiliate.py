@@ -6,26 +6,23 @@ import asyncio
 import contextlib
 import sqlite3
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-from trackmate.embedded import keybook, log, source, store
+from trackmate.embedded import books, control, keybook, letters, log, replays, store
+from trackmate.embedded.books import Reads
+from trackmate.embedded.clock import now_ms
 from trackmate.embedded.database import Database, Unwritten
 from trackmate.embedded.keybook import IssuedKey
 from trackmate.embedded.log import EmbeddedLog
-from trackmate.embedded.source import EmbeddedSource
-from trackmate.embedded.store import EmbeddedStore
+from trackmate.embedded.running import Declaration, Pipelines
 from trackmate_consume.ledger import Ledger
-from trackmate_consume.loop import Pipeline
-from trackmate_consume.translate import to_document
 from trackmate_contract.affiliate import Affiliate
 from trackmate_ingest.intake import Intake
 
-PIPELINES = ("store",)
-
-_SCHEMA = log.SCHEMA + store.SCHEMA + source.SCHEMA + keybook.SCHEMA
+_SCHEMA = "".join(part.SCHEMA for part in (log, store, books, keybook, letters, replays, control))
 _PURGE_SECONDS = 60.0
 
 
@@ -44,8 +41,7 @@ class EmbeddedAffiliate:
         self._root = root
         self.given: dict[str, str] = {}
         self._tasks: list[asyncio.Task[None]] = []
-        self._source = EmbeddedSource(self.database, "store")
-        self.pipeline = Pipeline("store", self._source, to_document, EmbeddedStore(self.database))
+        self.pipelines = Pipelines(self.database)
 
     @property
     def name(self) -> str:
@@ -54,7 +50,12 @@ class EmbeddedAffiliate:
     async def start(self, given: dict[str, str]) -> None:
         """Run. Raises NameConflict where the data is another's."""
         await self.follow(self.affiliate, given)
-        self._tasks = [asyncio.create_task(self.pipeline.run()), asyncio.create_task(self._purge())]
+        self.pipelines.start()
+        self._tasks = [asyncio.create_task(self._purge())]
+
+    async def follow_pipelines(self, declared: Mapping[str, Declaration]) -> None:
+        """Run these, and no others but `store`."""
+        await self.pipelines.follow(declared)
 
     async def follow(self, affiliate: Affiliate, given: dict[str, str]) -> None:
         """Take over a changed manifest. Raises NameConflict where the data is another's."""
@@ -93,14 +94,21 @@ class EmbeddedAffiliate:
 
     def ledger(self) -> Ledger:
         with contextlib.closing(self.database.reader()) as reader:
-            return source.ledger(reader, PIPELINES)
+            return books.ledger(reader, self.pipelines.reads)
 
-    def lag_seconds(self, in_flight: int) -> float:
-        """How old the oldest event is that no pipeline settled."""
-        if not in_flight:
-            return 0.0
+    def lag_seconds(self, reads: Reads) -> float:
+        """How old the oldest event is that the pipeline has not settled."""
         with contextlib.closing(self.database.reader()) as reader:
-            return source.lag_ms(reader, "store", now_ms=now_ms()) / 1000
+            return books.lag_ms(reader, reads, now_ms=now_ms()) / 1000
+
+    def dead_letters(self, pipeline: str) -> int:
+        """How many wait to be looked at."""
+        with contextlib.closing(self.database.reader()) as reader:
+            return letters.count(reader, pipeline)
+
+    def latest_replay(self, pipeline: str) -> dict[str, Any] | None:
+        with contextlib.closing(self.database.reader()) as reader:
+            return replays.latest(reader, pipeline)
 
     def figures(self) -> dict[str, Any]:
         with contextlib.closing(self.database.reader()) as reader:
@@ -108,10 +116,10 @@ class EmbeddedAffiliate:
 
     async def close(self) -> None:
         """Stop; the file stays as it is."""
+        await self.pipelines.close()
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
-        self._source.close()
         await self.database.close()
 
     async def _write(self, work: Callable[[sqlite3.Connection], Any]) -> Any:
@@ -144,7 +152,3 @@ def _undone_if_refused(
         result = refusal
     connection.execute("RELEASE work")
     return result
-
-
-def now_ms() -> int:
-    return time.time_ns() // 1_000_000

@@ -14,6 +14,7 @@ from datetime import datetime
 from hashlib import sha256
 
 from trackmate_contract.affiliate import Key
+from trackmate_contract.quantity import epoch_ms
 from trackmate_ingest.keys import Use, WriteKey
 
 SCHEMA = """
@@ -205,7 +206,7 @@ def _issue(key: Key | None, stored: IssuedKey) -> IssuedKey:
 
 
 def _epoch_ms(moment: datetime | None) -> int | None:
-    return int(moment.timestamp() * 1000) if moment else None
+    return epoch_ms(moment) if moment else None
 
 
 def _generation(connection: sqlite3.Connection, name: str) -> int:

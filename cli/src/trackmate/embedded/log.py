@@ -138,6 +138,28 @@ def end(connection: sqlite3.Connection, stream: str) -> int:
     return row[0] if row else 0
 
 
+def base(connection: sqlite3.Connection, stream: str) -> int:
+    """The offset of the oldest event that is kept; 0 for a stream without events."""
+    row = connection.execute(
+        "SELECT base FROM batches WHERE stream = ? ORDER BY base LIMIT 1", (stream,)
+    ).fetchone()
+    return row[0] if row else 0
+
+
+def first_since(connection: sqlite3.Connection, stream: str, since_ms: int) -> int:
+    """The offset of the first event received at a time or after it; the end where there is none."""
+    row = connection.execute(
+        "SELECT max(base) FROM batches WHERE stream = ? AND received_ms < ?", (stream, since_ms)
+    ).fetchone()
+    offset = row[0] or 0  # requests of a batch were received at several times: look into it
+    while records := read(connection, stream, offset=offset):
+        for record in records:
+            if record.stamp.received_ms >= since_ms:
+                return record.offset
+        offset = records[-1].offset + 1
+    return offset
+
+
 def received_at(connection: sqlite3.Connection, stream: str, offset: int) -> int | None:
     """When the batch that holds an offset was received; None where it does not exist yet."""
     row = connection.execute(

@@ -1,52 +1,25 @@
 """
-The embedded source: reads the embedded log from where the pipeline last committed, and keeps the
-pipeline's positions and counts in the same file.
+The embedded source: reads the embedded log from where the pipeline last committed.
 """
 
 import asyncio
-import sqlite3
-from collections.abc import Sequence
-from dataclasses import astuple, fields, replace
-from typing import NamedTuple
 
 from trackmate.embedded import log
+from trackmate.embedded.books import Commit, Reads, commit, positions
 from trackmate.embedded.database import Database
-from trackmate_consume.ledger import Counts, Ledger, Line, Place, Settled, balance
+from trackmate_consume.ledger import Settled
 from trackmate_consume.source import Fetched
 from trackmate_contract.record import Record
 
-_TERMS = tuple(field.name for field in fields(Counts))
-
-SCHEMA = f"""
-CREATE TABLE IF NOT EXISTS positions (
-    pipeline TEXT NOT NULL,
-    stream TEXT NOT NULL,
-    partition INTEGER NOT NULL,
-    next INTEGER NOT NULL,          -- the offset to read next
-    PRIMARY KEY (pipeline, stream, partition)
-) WITHOUT ROWID;
-CREATE TABLE IF NOT EXISTS ledger (
-    pipeline TEXT PRIMARY KEY,
-    {", ".join(f"{term} INTEGER NOT NULL" for term in _TERMS)}
-) WITHOUT ROWID;
-"""
-
-
-class Commit(NamedTuple):
-    """One step of one pipeline."""
-
-    pipeline: str
-    settled: Settled
-
 
 class EmbeddedSource:
-    """Every stream of one affiliate, for one pipeline. Keeps trackmate_consume.source.Source."""
+    """One stream of an affiliate, or all. Keeps trackmate_consume.source.Source."""
 
-    def __init__(self, database: Database, pipeline: str) -> None:
+    def __init__(self, database: Database, reads: Reads) -> None:
         self._database = database
-        self._pipeline = pipeline
+        self._reads = reads
         self._reader = database.reader()
-        self._next = positions(self._reader, pipeline)
+        self._next = positions(self._reader, reads.pipeline)
         self._waiting: list[Record] = []
         self._taken = dict(self._next)
         self._changed = asyncio.Event()
@@ -62,7 +35,7 @@ class EmbeddedSource:
         return self._take(most)
 
     async def commit(self, settled: Settled) -> None:
-        await self._database.submit(_commit, Commit(self._pipeline, settled))
+        await self._database.submit(commit, Commit(self._reads.pipeline, settled))
 
     def close(self) -> None:
         self._database.listeners.discard(self._wake)
@@ -71,7 +44,8 @@ class EmbeddedSource:
     def _fill(self, most: int) -> bool:
         """Read until there is enough for a step; return whether there is anything."""
         self._changed.clear()  # before the look: what comes during it sets this again
-        for stream in log.streams(self._reader):
+        one = self._reads.stream
+        for stream in [one] if one else log.streams(self._reader):
             while len(self._waiting) < most and self._read_row(stream):
                 pass
         return bool(self._waiting)
@@ -99,70 +73,3 @@ class EmbeddedSource:
     def _wake(self) -> None:
         if not self._changed.is_set():
             self._loop.call_soon_threadsafe(self._changed.set)
-
-
-def _commit(connection: sqlite3.Connection, commits: Sequence[Commit]) -> list[None]:
-    for pipeline, settled in commits:
-        for (stream, partition), offset in settled.positions.items():
-            connection.execute(
-                "INSERT OR REPLACE INTO positions VALUES (?, ?, ?, ?)",
-                (pipeline, stream, partition, offset),
-            )
-        _add(connection, pipeline, settled.counts)
-    return [None] * len(commits)
-
-
-def _add(connection: sqlite3.Connection, pipeline: str, counts: Counts) -> None:
-    added = ", ".join(f"{term} = {term} + excluded.{term}" for term in _TERMS)
-    marks = ", ".join("?" for _ in _TERMS)
-    connection.execute(
-        f"INSERT INTO ledger VALUES (?, {marks}) ON CONFLICT DO UPDATE SET {added}",
-        (pipeline, *astuple(counts)),
-    )
-
-
-def positions(connection: sqlite3.Connection, pipeline: str) -> dict[Place, int]:
-    rows = connection.execute(
-        "SELECT stream, partition, next FROM positions WHERE pipeline = ?", (pipeline,)
-    )
-    return {(stream, partition): offset for stream, partition, offset in rows}
-
-
-def ledger(connection: sqlite3.Connection, pipelines: Sequence[str]) -> Ledger:
-    """The books, from one snapshot of the file; and whether the documents are really there."""
-    connection.execute("BEGIN")
-    try:
-        ends = {name: log.end(connection, name) for name in log.streams(connection)}
-        lines = [_line(connection, pipeline, ends) for pipeline in pipelines]
-        stored = connection.execute("SELECT count(*) FROM documents").fetchone()[0]
-    finally:
-        connection.execute("COMMIT")
-    books = balance(sum(ends.values()), lines)
-    missing = [fault for line in lines if (fault := _missing(line, stored))]
-    return replace(books, faults=(*books.faults, *missing))
-
-
-def _line(connection: sqlite3.Connection, pipeline: str, ends: dict[str, int]) -> Line:
-    row = connection.execute("SELECT * FROM ledger WHERE pipeline = ?", (pipeline,)).fetchone()
-    read = positions(connection, pipeline)
-    in_flight = sum(end - read.get((name, log.PARTITION), 0) for name, end in ends.items())
-    return Line(pipeline, Counts(*row[1:]) if row else Counts(), in_flight)
-
-
-def _missing(line: Line, stored: int) -> str | None:
-    """Documents are written just before they are counted: more may be there, never fewer."""
-    documents = line.counts.documents
-    if documents <= stored <= documents + line.in_flight:
-        return None
-    return f"pipeline {line.name!r}: {documents} documents made, {stored} in the store"
-
-
-def lag_ms(connection: sqlite3.Connection, pipeline: str, *, now_ms: int) -> int:
-    """The age of the oldest event that is not settled; 0 when all are."""
-    read = positions(connection, pipeline)
-    oldest = [
-        at
-        for name in log.streams(connection)
-        if (at := log.received_at(connection, name, read.get((name, log.PARTITION), 0)))
-    ]
-    return max(0, now_ms - min(oldest, default=now_ms))

@@ -3,9 +3,10 @@ The books of one pipeline: what became of every accepted event, counted once, wh
 """
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from enum import StrEnum
+from typing import Protocol
 
 Place = tuple[str, int]
 """A stream and a partition."""
@@ -65,6 +66,20 @@ class Counts:
         return cls(expired=expired, documents=documents, **counted)
 
 
+class Verdict(Protocol):
+    """What became of one record."""
+
+    stream: str
+    partition: int
+    offset: int
+    outcome: Outcome | None
+    """None until it is settled."""
+    reason: str
+    """Why it was filtered or put aside, in one word; "" where it was neither."""
+    documents: int
+    """Made of it and kept."""
+
+
 @dataclass(frozen=True, slots=True)
 class Settled:
     """One step of a pipeline, to be written at once: the new positions and what they add."""
@@ -72,6 +87,21 @@ class Settled:
     positions: Mapping[Place, int]
     """The next offset to read of each place that moved."""
     counts: Counts
+    reasons: Mapping[tuple[Outcome, str], int] = field(default_factory=dict)
+    """How many events were filtered or put aside, by reason."""
+    verdicts: Sequence[Verdict] = ()
+    """Of every event that the counts count."""
+
+    @classmethod
+    def of(cls, verdicts: Sequence[Verdict], *, expired: int) -> "Settled":
+        """Sum up settled records, which are in the order of each place."""
+        outcomes = [verdict.outcome for verdict in verdicts if verdict.outcome]
+        return cls(
+            {(verdict.stream, verdict.partition): verdict.offset + 1 for verdict in verdicts},
+            Counts.of(outcomes, expired=expired, documents=sum([v.documents for v in verdicts])),
+            Counter([(v.outcome, v.reason) for v in verdicts if v.outcome and v.reason]),
+            verdicts,
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,9 +109,13 @@ class Line:
     """A pipeline's line of the ledger, as `trackmate audit` shows it."""
 
     name: str
+    accepted: int
+    """Events of what it reads, from where it began."""
     counts: Counts
     in_flight: int
     """Accepted and not settled yet, from the log's end and the positions."""
+    reasons: Mapping[tuple[str, str], int] = field(default_factory=dict)
+    """How many were filtered or put aside, by term and reason."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +123,7 @@ class Ledger:
     """The books of one affiliate."""
 
     accepted: int
+    """Over all streams."""
     lines: tuple[Line, ...]
     faults: tuple[str, ...] = field(default=())
     """What does not balance, in words; empty when the books do."""
@@ -103,24 +138,24 @@ def balance(accepted: int, lines: Iterable[Line]) -> Ledger:
     Check that accepted = delivered + duplicates + conflicts + filtered + dead + expired + in
     flight, for each pipeline.
 
-    >>> balance(3, [Line("store", Counts(delivered=2, documents=2), in_flight=1)]).balanced
+    >>> balance(3, [Line("store", 3, Counts(delivered=2, documents=2), in_flight=1)]).balanced
     True
-    >>> balance(3, [Line("store", Counts(delivered=2, documents=2), in_flight=0)]).faults
+    >>> balance(3, [Line("store", 3, Counts(delivered=2, documents=2), in_flight=0)]).faults
     ("pipeline 'store': 3 accepted, 2 settled and 0 in flight: 1 event is missing",)
     """
     kept = tuple(lines)
-    faults = tuple(fault for line in kept if (fault := _fault(accepted, line)))
+    faults = tuple(fault for line in kept if (fault := _fault(line)))
     return Ledger(accepted, kept, faults)
 
 
-def _fault(accepted: int, line: Line) -> str | None:
-    missing = accepted - line.counts.settled - line.in_flight
+def _fault(line: Line) -> str | None:
+    missing = line.accepted - line.counts.settled - line.in_flight
     if not missing:
         return None
     count = abs(missing)
     events = f"{count} event is" if count == 1 else f"{count} events are"
     what = "missing" if missing > 0 else "counted twice"
     return (
-        f"pipeline {line.name!r}: {accepted} accepted, {line.counts.settled} settled and "
+        f"pipeline {line.name!r}: {line.accepted} accepted, {line.counts.settled} settled and "
         f"{line.in_flight} in flight: {events} {what}"
     )

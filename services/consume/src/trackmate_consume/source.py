@@ -22,10 +22,11 @@ class Fetched:
 class Source(Protocol):
     """The records of one pipeline, from where it last committed."""
 
-    async def read(self, *, most: int, wait_s: float) -> Fetched:
+    async def read(self, *, most: int, wait_s: float) -> Fetched | None:
         """
         Wait for a first record, then at most `wait_s` seconds more for `most` of them, and return
-        what is there, each offset once in a process's life.
+        what is there, each offset once in a process's life. None where there will be no more: only
+        a replay ends.
 
         What was read and not committed comes again after a restart.
         """
@@ -35,3 +36,6 @@ class Source(Protocol):
         Write the positions and their counts in one write, so that no crash can part them.
         Raises Down when that is not known; repeating is safe.
         """
+
+    def close(self) -> None:
+        """Let go of what is held."""

@@ -4,10 +4,11 @@ From record to document, as the built-in pipeline `store` keeps it:
 """
 
 from base64 import b64encode
+from collections.abc import Sequence
 
 import msgspec
 
-from trackmate_consume.sinks import Document, Translated
+from trackmate_consume.sinks import Document
 from trackmate_contract.record import Record
 
 
@@ -32,11 +33,11 @@ class Meta(msgspec.Struct, omit_defaults=True, rename="camel"):
 _encode = msgspec.json.Encoder().encode
 
 
-def to_document(record: Record) -> Translated:
+def to_document(record: Record) -> Document:
     """
     >>> from trackmate_contract.record import Stamp
     >>> record = Record("events", 0, 7, "e1", None, b'{"a":  1}', Stamp(5, "web"))
-    >>> to_document(record).documents[0].value.decode()[-19:]
+    >>> to_document(record).value.decode()[-19:]
     ',"event":{"a":  1}}'
     """
     stamp = record.stamp
@@ -56,4 +57,14 @@ def to_document(record: Record) -> Translated:
         stamp.origin,
     )
     event = b'"%b"' % b64encode(record.value) if raw else record.value
-    return Translated(record, (Document(b'{"tm":%b,"event":%b}' % (_encode(meta), event)),))
+    return Document(b'{"tm":%b,"event":%b}' % (_encode(meta), event))
+
+
+class StoreProgram:
+    """The program of the pipeline `store`: every event is kept, as one document."""
+
+    async def translate(self, records: Sequence[Record]) -> list[tuple[Document]]:
+        return [(to_document(record),) for record in records]
+
+    async def close(self) -> None:
+        """Nothing is held."""
