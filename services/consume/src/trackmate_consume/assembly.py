@@ -10,10 +10,6 @@ from pathlib import Path
 from trackmate_consume.flow import Pace
 from trackmate_consume.formats import FORMATS
 from trackmate_consume.sinks import Sink, Unfit
-from trackmate_consume.sinks.files import FilesSink
-from trackmate_consume.sinks.http import HttpSink
-from trackmate_consume.sinks.postgres import PostgresSink
-from trackmate_consume.sinks.stdout import StdoutSink
 from trackmate_contract.pipeline import Batch, Pipeline, PipelineSpec
 from trackmate_contract.specs import SecretKeyRef
 
@@ -54,6 +50,8 @@ def sink_of(pipeline: Pipeline, around: Surroundings, *, replay: str | None) -> 
     spec, form = pipeline.spec, FORMATS[pipeline.spec.format]
     sink = spec.sink
     if sink.http is not None:
+        from trackmate_consume.sinks.http import HttpSink
+
         return HttpSink(
             sink.http,
             form,
@@ -62,12 +60,18 @@ def sink_of(pipeline: Pipeline, around: Surroundings, *, replay: str | None) -> 
             allowed=around.allowed_networks,
         )
     if sink.postgres is not None:
+        from trackmate_consume.sinks.postgres import PostgresSink
+
         ref = sink.postgres.connection_secret_ref
         return PostgresSink(sink.postgres, form, around.secret(ref) or "")
     if sink.files is not None:
+        from trackmate_consume.sinks.files import FilesSink
+
         at = sink.files.model_copy(update={"path": str(around.folder / sink.files.path)})
         return FilesSink(at, form, pipeline=pipeline.name, replay=replay)
     if sink.stdout is not None:
+        from trackmate_consume.sinks.stdout import StdoutSink
+
         return StdoutSink(form, pipeline.name)
     name = "kafka" if sink.kafka is not None else "couchbase"
     raise Unfit(
