@@ -15,7 +15,7 @@ from trackmate_consume.flow import Ends, Flow, Pace
 from trackmate_consume.ledger import Counts, Outcome, Settled
 from trackmate_consume.letters import DeadLetter
 from trackmate_consume.program import Dead, Filtered, Result
-from trackmate_consume.sinks import Disabled, Document, Down, Refused, Translated
+from trackmate_consume.sink import Disabled, Document, Down, Refused, Translated
 from trackmate_consume.source import Fetched
 from trackmate_contract.record import Record, Stamp
 

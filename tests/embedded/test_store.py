@@ -9,7 +9,7 @@ import pytest
 
 from trackmate.embedded import store
 from trackmate_consume.ledger import Outcome
-from trackmate_consume.sinks import Translated
+from trackmate_consume.sink import Translated
 from trackmate_consume.translate import to_document
 from trackmate_contract.record import Record, Stamp
 

@@ -27,6 +27,17 @@ class Client:
     def affiliate(self, name: str) -> dict[str, Any]:
         return cast("dict[str, Any]", self._ask("GET", f"/api/affiliates/{_named(name)}"))
 
+    def manifests(self) -> list[dict[str, Any]]:
+        """What is declared and runs: kind, name and spec."""
+        return cast("list[dict[str, Any]]", self._ask("GET", "/api/manifests"))
+
+    def pipeline(self, name: str, part: str, body: dict[str, Any] | None = None) -> dict[str, Any]:
+        """Ask, or with a body tell, a part of a pipeline, named as `affiliate/pipeline`."""
+        affiliate, pipeline = _pipeline_named(name)
+        path = f"/api/affiliates/{affiliate}/pipelines/{pipeline}/{part}"
+        method = "GET" if body is None else "POST"
+        return cast("dict[str, Any]", self._ask(method, path, json=body))
+
     def change_keys(
         self, name: str, path: str, body: dict[str, Any] | None = None
     ) -> list[dict[str, Any]]:
@@ -72,6 +83,16 @@ def _named(name: str) -> str:
     if not re.fullmatch(NAME, name):
         raise Declined(f"{name!r} is no affiliate's name. See those there are: trackmate status")
     return name
+
+
+def _pipeline_named(name: str) -> tuple[str, str]:
+    affiliate, slash, pipeline = name.partition("/")
+    if not slash or not re.fullmatch(NAME, pipeline):
+        raise Declined(
+            f"{name!r} is no pipeline's name. Write AFFILIATE/PIPELINE, like 'acme/store'. "
+            "See those there are: trackmate status"
+        )
+    return _named(affiliate), pipeline
 
 
 def _detail(response: httpx.Response) -> str:

@@ -45,6 +45,8 @@ class Folder:
     """By namespace and name."""
     secrets: dict[tuple[str, str], dict[str, str]] = field(default_factory=dict, repr=False)
     """Values by namespace and name, then by key."""
+    owners: dict[str, "Owner"] = field(default_factory=dict)
+    """By namespace: who may have pipelines."""
     misfits: list[Misfit] = field(default_factory=list)
     notices: list[str] = field(default_factory=list)
 
@@ -52,6 +54,13 @@ class Folder:
     def broken(self) -> set[str]:
         """The files that cannot be trusted to say what they no longer hold."""
         return {misfit.file for misfit in self.misfits}
+
+
+class Owner(NamedTuple):
+    """The affiliate of a namespace, as far as its pipelines need it."""
+
+    name: str
+    streams: tuple[str, ...]
 
 
 class Declared(NamedTuple):
@@ -140,7 +149,18 @@ def read_folder(directory: Path, *, running: Collection[str] = ()) -> Folder:
             _read_file(path, str(name), folder)
     _check_hosts(folder, running)
     _check_secrets(folder)
+    _find_owners(folder)
     _check_pipelines(folder)
+    return folder
+
+
+def read_file(path: Path, owners: Mapping[str, Owner]) -> Folder:
+    """Read one file, to be added to what runs: its Secrets may be elsewhere."""
+    folder = Folder(owners=dict(owners))
+    _read_file(path, path.name, folder)
+    _check_hosts(folder, ())
+    _find_owners(folder)
+    _check_pipelines(folder, secrets=False)
     return folder
 
 
@@ -286,37 +306,42 @@ def secret_value(folder: Folder, affiliate: Affiliate, key_name: str) -> str | N
     return None
 
 
-def _check_pipelines(folder: Folder) -> None:
-    owners = {d.affiliate.namespace: d.affiliate for d in folder.affiliates.values()}
+def _find_owners(folder: Folder) -> None:
+    for declared in folder.affiliates.values():
+        affiliate = declared.affiliate
+        streams = tuple(stream.name for stream in affiliate.spec.streams)
+        folder.owners[affiliate.namespace] = Owner(affiliate.name, streams)
+
+
+def _check_pipelines(folder: Folder, *, secrets: bool = True) -> None:
     for where, declared in list(folder.pipelines.items()):
-        faults = [
-            declared.misfit(fault.path, fault.message)
-            for fault in _pipeline_faults(declared.pipeline, owners, folder)
-        ]
+        faults = [*_pipeline_faults(declared.pipeline, folder.owners)]
+        if secrets:
+            faults += _secret_faults(declared.pipeline, folder)
         if faults:
-            folder.misfits += faults
+            folder.misfits += [declared.misfit(fault.path, fault.message) for fault in faults]
             del folder.pipelines[where]
 
 
-def _pipeline_faults(
-    pipeline: Pipeline, owners: Mapping[str, Affiliate], folder: Folder
-) -> Iterator[Fault]:
+def _pipeline_faults(pipeline: Pipeline, owners: Mapping[str, Owner]) -> Iterator[Fault]:
     owner = owners.get(pipeline.namespace)
     if owner is None:
         known = ", ".join(sorted(owners)) or "none"
-        what = f"no affiliate of this folder has the namespace {pipeline.namespace!r}; there is"
+        what = f"no affiliate here has the namespace {pipeline.namespace!r}; there is"
         yield Fault("metadata.namespace", f"{what}: {known}")
-    elif pipeline.spec.stream not in {stream.name for stream in owner.spec.streams}:
-        known = ", ".join(stream.name for stream in owner.spec.streams)
+    elif pipeline.spec.stream not in owner.streams:
         what = f"the affiliate {owner.name!r} has no stream {pipeline.spec.stream!r}; it has"
-        yield Fault("spec.stream", f"{what}: {known}")
-    for path, ref in secret_refs(pipeline):
-        if ref.key not in folder.secrets.get((pipeline.namespace, ref.name), {}):
-            yield Fault(path, _no_secret(ref, pipeline.namespace))
+        yield Fault("spec.stream", f"{what}: {', '.join(owner.streams)}")
     for sink in ("kafka", "couchbase"):
         if getattr(pipeline.spec.sink, sink) is not None:
             what = f"the sink {sink!r} needs a cluster; here there are http, postgres, files"
             yield Fault(f"spec.sink.{sink}", f"{what} and stdout")
+
+
+def _secret_faults(pipeline: Pipeline, folder: Folder) -> Iterator[Fault]:
+    for path, ref in secret_refs(pipeline):
+        if ref.key not in folder.secrets.get((pipeline.namespace, ref.name), {}):
+            yield Fault(path, _no_secret(ref, pipeline.namespace))
 
 
 def secret_refs(pipeline: Pipeline) -> Iterator[tuple[str, SecretKeyRef]]:

@@ -6,7 +6,9 @@ Exit codes: 0 done · 1 the answer is no (books that do not balance, a check tha
 usage or faulty input · 3 nothing to talk to.
 """
 
+import contextlib
 import sys
+from base64 import b64decode
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
@@ -16,7 +18,7 @@ import typer
 from trackmate import show
 from trackmate.client import connected
 from trackmate.dev.address import HOME
-from trackmate.errors import Declined, Refusal
+from trackmate.errors import Declined, NoInstance, Refusal
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -28,6 +30,8 @@ app = typer.Typer(
 )
 keys = typer.Typer(no_args_is_help=True, help="List, create, rotate and revoke write keys.")
 app.add_typer(keys, name="keys")
+letters = typer.Typer(no_args_is_help=True, help="List, show and replay dead letters.")
+app.add_typer(letters, name="dead-letters")
 
 
 class Use(StrEnum):
@@ -38,6 +42,10 @@ class Use(StrEnum):
 
 
 Affiliate = Annotated[str, typer.Argument(help="The affiliate's name.", show_default=False)]
+PipelineName = Annotated[
+    str,
+    typer.Argument(metavar="AFFILIATE/PIPELINE", help="The pipeline's name.", show_default=False),
+]
 Json = Annotated[bool, typer.Option("--json", help="JSON on standard output, for programs.")]
 
 
@@ -217,6 +225,102 @@ def audit(affiliate: Affiliate, *, as_json: Json = False) -> None:
     show.ledger(ledger, as_json=as_json)
     if not ledger["balanced"]:
         raise typer.Exit(1)
+
+
+@app.command()
+def pause(
+    pipeline: PipelineName,
+    *,
+    reason: Annotated[
+        str, typer.Option(help="Why, for those who find it paused.")
+    ] = "paused by hand",
+    as_json: Json = False,
+) -> None:
+    """Stop a pipeline; what waits stays in the log, and a restart changes nothing."""
+    with connected() as client:
+        show.target(client.address.url)
+        show.paused(
+            pipeline, client.pipeline(pipeline, "pause", {"reason": reason}), as_json=as_json
+        )
+
+
+@app.command()
+def resume(pipeline: PipelineName, *, as_json: Json = False) -> None:
+    """Let a paused pipeline go on from where it was."""
+    with connected() as client:
+        show.target(client.address.url)
+        show.paused(pipeline, client.pipeline(pipeline, "resume", {}), as_json=as_json)
+
+
+@letters.command("list")
+def list_letters(
+    pipeline: PipelineName,
+    *,
+    after: Annotated[int, typer.Option(min=0, help="Begin behind this number.")] = 0,
+    limit: Annotated[int, typer.Option(min=1, max=1000, help="At most so many.")] = 100,
+    as_json: Json = False,
+) -> None:
+    """Show what was put aside, and why."""
+    with connected() as client:
+        show.target(client.address.url)
+        part = f"dead-letters?after={after}&limit={limit}"
+        show.letters(pipeline, client.pipeline(pipeline, part), as_json=as_json)
+
+
+@letters.command("show")
+def show_letter(
+    pipeline: PipelineName,
+    number: Annotated[int, typer.Argument(min=1, help="The dead letter's number.")],
+    *,
+    raw: Annotated[bool, typer.Option("--raw", help="The event's bytes and nothing else.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Show one dead letter with its original bytes."""
+    with connected() as client:
+        show.target(client.address.url)
+        found = client.pipeline(pipeline, f"dead-letters/{number}")
+    if raw:
+        sys.stdout.buffer.write(b64decode(found["base64"]))
+    else:
+        show.letter(found, as_json=as_json)
+
+
+@letters.command("replay")
+def replay_letters(
+    pipeline: PipelineName,
+    numbers: Annotated[
+        list[int] | None, typer.Argument(metavar="[NUMBER]...", help="These only.")
+    ] = None,
+    *,
+    as_json: Json = False,
+) -> None:
+    """Send dead letters again, under their own ids; what is refused again stays."""
+    with connected() as client:
+        show.target(client.address.url)
+        body = {"letters": numbers or None}
+        show.replaying(client.pipeline(pipeline, "dead-letters/replay", body), as_json=as_json)
+
+
+@app.command("plan")
+def show_plan(
+    path: Annotated[
+        Path, typer.Option("-f", "--file", metavar="FILE|DIR", help="What is to be followed.")
+    ],
+    *,
+    as_json: Json = False,
+) -> None:
+    """Show what a file or folder would make, change and remove; exit 2 when it has faults."""
+    from trackmate.planning import plan
+
+    with contextlib.ExitStack() as stack:
+        client = None
+        with contextlib.suppress(NoInstance):
+            client = stack.enter_context(connected())
+            show.target(client.address.url)
+        found = plan(path, client)
+    show.plan(found.changes, found.faults, as_json=as_json)
+    if found.faults:
+        raise typer.Exit(2)
 
 
 @app.command("doctor")

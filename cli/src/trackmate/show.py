@@ -5,11 +5,13 @@ What people see: tables on a terminal, JSON for programs, one sentence for an er
 import json
 import re
 import sys
+from base64 import b64decode
 from collections.abc import Sequence
 from importlib.metadata import version as installed_version
 from typing import Any
 
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from trackmate.errors import Declined
@@ -20,7 +22,16 @@ out = Console(highlight=False, width=None if sys.stdout.isatty() else _WIDE)
 err = Console(highlight=False, width=None if sys.stderr.isatty() else _WIDE, stderr=True)
 
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")  # all but tab and newline
-_FOLDED = {"FROM", "STREAMS", "READY"}  # columns whose text may take several lines
+_PIPELINE_COLUMNS = (
+    "PIPELINE", "READY", "REASON", "FROM", "TO", "WAITING", "LAG", "DEAD", "MESSAGE"
+)  # fmt: skip
+_FOLDED = {
+    "FROM",
+    "STREAMS",
+    "MESSAGE",
+    "DETAIL",
+    "ID",
+}  # columns whose text may take several lines
 _TERMS = ("delivered", "duplicates", "conflicts", "filtered", "dead", "expired", "in_flight")
 
 
@@ -74,6 +85,13 @@ def status(state: dict[str, Any], only: str | None, *, as_json: bool) -> None:
     for affiliate in affiliates:
         table.add_row(*_status_row(affiliate))
     _print(table, nothing="No affiliate. Put an Affiliate YAML into the folder.")
+    pipelines = _table(*_PIPELINE_COLUMNS)
+    for affiliate in affiliates:
+        for pipeline in affiliate["ledger"]["pipelines"]:
+            pipelines.add_row(*_pipeline_row(affiliate["name"], pipeline))
+    if affiliates:
+        out.print()
+        out.print(pipelines)
     for fault in state["faults"]:
         line = f":{fault['line']}" if fault["line"] else ""
         error(f"{fault['file']}{line}: {fault['path']}: {fault['message']}")
@@ -82,16 +100,122 @@ def status(state: dict[str, Any], only: str | None, *, as_json: bool) -> None:
 
 def _status_row(affiliate: dict[str, Any]) -> tuple[str, ...]:
     ledger = affiliate["ledger"]
-    store = ledger["pipelines"][0]
+    pipelines = ledger["pipelines"]
     return (
         affiliate["name"],
-        store["last_error"] or "True",
+        str(all(pipeline["ready"] for pipeline in pipelines)),
         ", ".join(affiliate["streams"]),
         str(ledger["accepted"]),
-        f"{store['lag_seconds']:.1f} s",
+        f"{max(pipeline['lag_seconds'] for pipeline in pipelines):.1f} s",
         "balance" if ledger["balanced"] else "OFF",
         ", ".join(affiliate["hosts"]) or affiliate["endpoint"],
     )
+
+
+def _pipeline_row(affiliate: str, pipeline: dict[str, Any]) -> tuple[str, ...]:
+    return (
+        f"{affiliate}/{pipeline['name']}",
+        str(pipeline["ready"]),
+        pipeline["reason"],
+        pipeline["stream"] or "all streams",
+        pipeline["sink"],
+        str(pipeline["in_flight"]),
+        f"{pipeline['lag_seconds']:.1f} s",
+        str(pipeline["dead_letters"]),
+        escape(visible(pipeline["message"])),
+    )
+
+
+def paused(name: str, pipeline: dict[str, Any], *, as_json: bool) -> None:
+    """What became of a pipeline that was paused or resumed."""
+    if as_json:
+        return _json(pipeline)
+    state = "is paused" if pipeline["reason"] == "Paused" else "goes on"
+    return verbatim(f"{name} {state}; {pipeline['in_flight']} events wait.")
+
+
+def letters(name: str, found: dict[str, Any], *, as_json: bool) -> None:
+    if as_json:
+        return _json(found)
+    table = _table("NUMBER", "DEAD", "FROM", "ID", "REASON", "TRIES", "DETAIL")
+    for letter in found["letters"]:
+        table.add_row(
+            str(letter["number"]),
+            letter["dead"].replace("T", " "),
+            _place(letter),
+            escape(visible(letter["id"])),
+            letter["reason"],
+            str(letter["attempts"]),
+            escape(visible(letter["detail"])),
+        )
+    _print(table, nothing=f"{name} has no dead letters.")
+    more = found["count"] - len(found["letters"])
+    if more > 0 and found["letters"]:
+        last = found["letters"][-1]["number"]
+        err.print(f"{found['count']} in all; for more: --after {last}", style="dim")
+    return None
+
+
+def letter(found: dict[str, Any], *, as_json: bool) -> None:
+    """One dead letter; its bytes as they are go out with --raw."""
+    if as_json:
+        return _json(found)
+    for title, value in (
+        ("number", found["number"]),
+        ("from", _place(found)),
+        ("id", found["id"]),
+        ("reason", found["reason"]),
+        ("detail", found["detail"]),
+        ("tries", found["attempts"]),
+        ("dead", found["dead"]),
+        ("sha256", found["sha256"]),
+    ):
+        out.print(f"{title:<8}{visible(str(value))}", markup=False, soft_wrap=True)
+    text = b64decode(found["base64"]).decode("utf-8", "backslashreplace")
+    return verbatim(visible(text))
+
+
+def replaying(asked: dict[str, Any], *, as_json: bool) -> None:
+    if as_json:
+        return _json(asked)
+    if not asked["letters"]:
+        return verbatim("There are no dead letters.")
+    return verbatim(f"{asked['letters']} dead letters are sent again; what is refused again stays.")
+
+
+def _place(letter: dict[str, Any]) -> str:
+    return f"{letter['stream']}/{letter['partition']}@{letter['offset']}"
+
+
+_MARKS = {"add": ("+", "green"), "change": ("~", "yellow"), "remove": ("-", "red")}
+
+
+def plan(changes: Sequence[Any], faults: Sequence[Any], *, as_json: bool) -> None:
+    if as_json:
+        return _json(
+            {
+                "changes": [
+                    {**c._asdict(), "fields": [f._asdict() for f in c.fields]} for c in changes
+                ],
+                "faults": [fault._asdict() for fault in faults],
+            }
+        )
+    for change in changes:
+        mark, style = _MARKS[change.action]
+        kept = "; its data is retained" if change.action == "remove" else ""
+        out.print(f"{mark} {change.kind} {change.name}{kept}", style=style, markup=False)
+        for path, before, after in change.fields:
+            line = f"    {path}: {_value(before)} -> {_value(after)}"
+            out.print(visible(line), markup=False, soft_wrap=True)
+    if not changes and not faults:
+        out.print("Nothing would change.")
+    for fault in faults:
+        error(str(fault))
+    return None
+
+
+def _value(value: Any) -> str:
+    return "(nothing)" if value is None else json.dumps(value, ensure_ascii=False)
 
 
 def ledger(books: dict[str, Any], *, as_json: bool) -> None:
@@ -99,10 +223,13 @@ def ledger(books: dict[str, Any], *, as_json: bool) -> None:
         return _json(books)
     for line in books["pipelines"]:
         out.print(f"Pipeline [bold]{line['name']}[/]")
-        out.print(f"  accepted    {books['accepted']:>12,}")
+        out.print(f"  accepted    {line['accepted']:>12,}")
         for term in _TERMS:
             out.print(f"  {term.replace('_', ' '):<12}{line[term]:>12,}", style=_style(line[term]))
         out.print(f"  documents   {line['documents']:>12,}")
+        for found in line["reasons"]:
+            words = f"{found['term']}, {found['reason']}"
+            out.print(f"    {words:<24}{found['events']:>8,}", style="dim")
     if books["balanced"]:
         out.print("The books balance.", style="green")
     for fault in books["faults"]:

@@ -13,6 +13,7 @@ from fastapi.responses import StreamingResponse
 from pydantic import BaseModel, Field
 
 from trackmate.dev import shown, views
+from trackmate.dev.declared import Declared, all_declared
 from trackmate.dev.instance import Instance
 from trackmate.embedded import keybook, letters
 from trackmate.embedded.affiliate import EmbeddedAffiliate
@@ -25,6 +26,7 @@ from trackmate_contract.quantity import epoch_ms, instant, seconds
 from trackmate_ingest.keys import Use
 
 router = APIRouter(prefix="/api/affiliates")
+manifests = APIRouter(prefix="/api/manifests")
 
 
 def instance_of(request: Request) -> Instance:
@@ -69,6 +71,12 @@ def list_affiliates(here: Here, request: Request) -> dict[str, Any]:
         "notices": here.notices,
         "data": str(here.data),
     }
+
+
+@manifests.get("")
+def list_manifests(here: Here) -> list[Declared]:
+    """What is declared and runs."""
+    return all_declared(here)
 
 
 @router.get("/{name}")
@@ -146,10 +154,8 @@ def pipeline_of(found: Named, pipeline: str) -> Running:
     """The pipeline that the path names; 404 with what there is."""
     if pipeline not in found.pipelines.running:
         known = ", ".join(sorted(found.pipelines.running))
-        raise HTTPException(
-            404,
-            f"Affiliate {found.name!r} has no pipeline {pipeline!r} that runs. It has: {known}.",
-        )
+        what = f"Affiliate {found.name!r} runs no pipeline {pipeline!r}. It runs: {known}."
+        raise HTTPException(404, what)
     return found.pipelines.running[pipeline]
 
 

@@ -36,6 +36,7 @@ def create_console(instance: Instance, url: str) -> FastAPI:
     app.state.instance = instance
     app.state.url = url
     app.include_router(api.router)
+    app.include_router(api.manifests)
 
     @app.middleware("http")
     async def only_this_machine(request: Request, call_next: RequestResponseEndpoint) -> Response:

@@ -13,6 +13,7 @@ from trackmate.embedded.keybook import IssuedKey
 from trackmate.embedded.letters import Kept
 from trackmate.embedded.running import Running
 from trackmate_consume.ledger import Line
+from trackmate_consume.pipeline import Condition
 
 _LATEST_S = 253_402_300_799  # the end of year 9999, the last that datetime and RFC 3339 know
 
@@ -21,6 +22,7 @@ def affiliate(found: EmbeddedAffiliate, url: str) -> dict[str, Any]:
     spec = found.affiliate.spec
     return {
         "name": found.name,
+        "namespace": found.affiliate.namespace,
         "displayName": (spec.display_name or found.name).encode("utf-8", "replace").decode(),
         "endpoint": url,
         "hosts": list(spec.ingest.hosts),
@@ -71,12 +73,32 @@ def _pipeline(found: EmbeddedAffiliate, line: Line, running: Running) -> dict[st
         "ready": condition.ready,
         "reason": condition.reason,
         "message": condition.message,
+        "conditions": _conditions(condition),
         "settled": running.pipeline.settled,
         "stream": running.reads.stream,
         "sink": _sink(running),
         "dead_letters": found.dead_letters(line.name),
         "replay": found.latest_replay(line.name),
     }
+
+
+def _conditions(condition: Condition) -> list[dict[str, str]]:
+    """As the resource's status has them on a cluster."""
+    paused = condition.reason == "Paused"
+    return [
+        {
+            "type": "Ready",
+            "status": str(condition.ready),
+            "reason": condition.reason,
+            "message": condition.message,
+        },
+        {
+            "type": "Paused",
+            "status": str(paused),
+            "reason": "Paused" if paused else "Running",
+            "message": condition.message if paused else "",
+        },
+    ]
 
 
 def _sink(running: Running) -> str:

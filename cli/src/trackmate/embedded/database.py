@@ -19,7 +19,7 @@ from pathlib import Path
 from queue import SimpleQueue
 from typing import Any
 
-from trackmate_consume.sinks import Down
+from trackmate_consume.sink import Down
 from trackmate_ingest.log import Unavailable
 
 Work = Callable[[sqlite3.Connection, Sequence[Any]], Sequence[Any]]

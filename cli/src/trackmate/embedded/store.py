@@ -12,7 +12,7 @@ import msgspec
 from trackmate.embedded.database import Database
 from trackmate_consume.fingerprint import fingerprint
 from trackmate_consume.ledger import Outcome
-from trackmate_consume.sinks import Translated
+from trackmate_consume.sink import Translated
 from trackmate_contract.names import conflict_key, document_key
 from trackmate_contract.record import Record
 
@@ -44,7 +44,7 @@ Known = dict[str, tuple[bytes, int, int]]
 
 
 class EmbeddedStore:
-    """The documents of one affiliate. Keeps the contract of trackmate_consume.sinks.Sink."""
+    """The documents of one affiliate. Keeps the contract of trackmate_consume.sink.Sink."""
 
     lanes = 1
 

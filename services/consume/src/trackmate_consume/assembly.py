@@ -9,7 +9,7 @@ from pathlib import Path
 
 from trackmate_consume.flow import Pace
 from trackmate_consume.formats import FORMATS
-from trackmate_consume.sinks import Sink, Unfit
+from trackmate_consume.sink import Sink, Unfit
 from trackmate_contract.pipeline import Batch, Pipeline, PipelineSpec
 from trackmate_contract.specs import SecretKeyRef
 

@@ -19,7 +19,7 @@ from trackmate_consume.backoff import backoff_s
 from trackmate_consume.ledger import Outcome
 from trackmate_consume.letters import SINK_REFUSED, DeadLetter, DeadLetters
 from trackmate_consume.program import Dead, Filtered, Result
-from trackmate_consume.sinks import Disabled, Down, Refused, Sink, Translated
+from trackmate_consume.sink import Disabled, Down, Refused, Sink, Translated
 from trackmate_consume.source import Source
 from trackmate_consume.storm import Storm
 from trackmate_consume.waiting import Entry, Waiting

@@ -15,7 +15,7 @@ from datetime import UTC, datetime
 from itertools import groupby
 from typing import Any
 
-from trackmate_consume.sinks import Document
+from trackmate_consume.sink import Document
 from trackmate_contract.record import Record
 
 Encode = Callable[[bytes, Record, int], Document]

@@ -12,7 +12,7 @@ from typing import NamedTuple, Protocol
 from trackmate_consume.backoff import backoff_s
 from trackmate_consume.flow import Ends, Flow, Pace, Program
 from trackmate_consume.letters import DeadLetters
-from trackmate_consume.sinks import Down, Sink, Unfit
+from trackmate_consume.sink import Down, Sink, Unfit
 from trackmate_consume.source import Source
 
 _LONGEST_WAIT_S = 30.0  # until a sink that could not be opened is tried again

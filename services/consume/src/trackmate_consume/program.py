@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from trackmate_consume.formats import FORMATS, Unencodable, raw_json
-from trackmate_consume.sinks import Document
+from trackmate_consume.sink import Document
 from trackmate_contract.pipeline import PipelineSpec
 from trackmate_contract.record import Record
 

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 import msgspec
 
-from trackmate_consume.sinks import Document
+from trackmate_consume.sink import Document
 from trackmate_contract.record import Record
 
 

@@ -10,7 +10,7 @@ from collections import deque
 from collections.abc import Iterable, Sequence
 
 from trackmate_consume.ledger import Outcome
-from trackmate_consume.sinks import Translated
+from trackmate_consume.sink import Translated
 from trackmate_contract.record import Record
 
 

@@ -2,9 +2,12 @@
 import sys
 from collections.abc import Sequence
 from typing import IO
+
 from trackmate_consume.formats import Format
 from trackmate_consume.ledger import Outcome
 from trackmate_consume.sinks import Translated
+
+
 class StdoutSink:
     lanes = 1
     def __init__(self, form: Format, pipeline: str, stream: IO[bytes] | None = None) -> None:

@@ -1,0 +1,41 @@
+"""
+What is declared and runs, as `trackmate plan` compares it with what is written.
+"""
+
+from hashlib import sha256
+from typing import Any
+
+from typing_extensions import TypedDict
+
+from trackmate.dev.instance import Instance
+from trackmate_contract.affiliate import Affiliate
+from trackmate_contract.pipeline import Pipeline
+
+
+class Declared(TypedDict):
+    """One resource; `name` of a pipeline is `affiliate/pipeline`."""
+
+    kind: str
+    name: str
+    spec: Any
+    """With its defaults; the values of headers by their SHA-256, as they may be secret."""
+
+
+def manifest_of(resource: Affiliate | Pipeline, name: str) -> Declared:
+    whole = resource.model_dump(mode="json", by_alias=True, exclude_none=True)
+    http = whole["spec"].get("sink", {}).get("http", {})
+    for header in http.get("headers", ()):
+        if "value" in header:
+            header["value"] = f"sha256:{sha256(header['value'].encode()).hexdigest()[:16]}"
+    return {"kind": whole["kind"], "name": name, "spec": whole["spec"]}
+
+
+def all_declared(instance: Instance) -> list[Declared]:
+    found = []
+    for name, running in sorted(instance.affiliates.items()):
+        found.append(manifest_of(running.affiliate, name))
+        found += [
+            manifest_of(declaration.manifest, f"{name}/{pipeline}")
+            for pipeline, declaration in sorted(running.pipelines.declared.items())
+        ]
+    return found

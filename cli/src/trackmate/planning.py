@@ -1,0 +1,107 @@
+"""
+`trackmate plan`: what following a folder, or one more file, would make, change and remove. Nothing
+is touched; all faults are said at once, as `dev` says them.
+"""
+
+import asyncio
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from trackmate.client import Client
+from trackmate.dev.declared import manifest_of
+from trackmate.embedded.running import misspelt
+from trackmate.errors import Refusal
+from trackmate.folder import Folder, Misfit, Owner, read_file, read_folder
+
+
+class Unreadable(Refusal):
+    """There is no such file or folder."""
+
+
+class Field(NamedTuple):
+    """A field that would change; None where there is nothing."""
+
+    path: str
+    before: Any
+    after: Any
+
+
+class Change(NamedTuple):
+    """What would become of one resource."""
+
+    action: str
+    """`add`, `change` or `remove`; what is removed keeps its data."""
+    kind: str
+    name: str
+    fields: list[Field]
+
+
+class Plan(NamedTuple):
+    changes: list[Change]
+    faults: list[Misfit]
+
+
+def plan(path: Path, client: Client | None) -> Plan:
+    """Compare what is written with what runs; without an instance, with nothing."""
+    if not path.exists():
+        raise Unreadable(f"{str(path)!r} is neither a file nor a folder. Name one with -f.")
+    running = client.manifests() if client else []
+    whole = path.is_dir()
+    folder = read_folder(path) if whole else read_file(path, _owners(client))
+    asyncio.run(_check_expressions(folder))
+    wanted = _wanted(folder)
+    before = {(found["kind"], found["name"]): found["spec"] for found in running}
+    changes = list(_changes(before, wanted, remove=whole and not folder.misfits))
+    return Plan(changes, folder.misfits)
+
+
+def _owners(client: Client | None) -> dict[str, Owner]:
+    """The affiliates that run, by namespace: one file may hold no more than a pipeline."""
+    found = client.affiliates()["affiliates"] if client else []
+    return {one["namespace"]: Owner(one["name"], tuple(one["streams"])) for one in found}
+
+
+async def _check_expressions(folder: Folder) -> None:
+    for where, declared in list(folder.pipelines.items()):
+        if fault := await misspelt(declared.pipeline):
+            folder.misfits.append(declared.misfit(fault.path, str(fault)))
+            del folder.pipelines[where]
+
+
+def _wanted(folder: Folder) -> dict[tuple[str, str], Any]:
+    resources = [
+        *(manifest_of(d.affiliate, d.affiliate.name) for d in folder.affiliates.values()),
+        *(
+            manifest_of(d.pipeline, f"{folder.owners[namespace].name}/{name}")
+            for (namespace, name), d in folder.pipelines.items()
+        ),
+    ]
+    return {(found["kind"], found["name"]): found["spec"] for found in resources}
+
+
+def _changes(
+    before: Mapping[tuple[str, str], Any], after: Mapping[tuple[str, str], Any], *, remove: bool
+) -> Iterator[Change]:
+    for key in sorted({*before, *after}):
+        if key not in before:
+            yield Change("add", *key, [])
+        elif key not in after:
+            if remove:
+                yield Change("remove", *key, [])
+        elif fields := list(_fields("spec", before[key], after[key])):
+            yield Change("change", *key, fields)
+
+
+def _fields(path: str, before: Any, after: Any) -> Iterator[Field]:
+    """
+    >>> list(_fields("spec", {"a": 1, "b": {"c": 2}}, {"a": 1, "b": {"c": 3}}))
+    [Field(path='spec.b.c', before=2, after=3)]
+    """
+    if before == after:
+        return
+    if isinstance(before, Mapping) and isinstance(after, Mapping):
+        for name in sorted({*before, *after}):
+            yield from _fields(f"{path}.{name}", before.get(name), after.get(name))
+    else:
+        yield Field(path, before, after)
