@@ -7,10 +7,14 @@ import re
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
+from typing import cast
 
 import pytest
 
 from needs import NEEDS
+from trackmate.dev.instance import Instance
+from trackmate.dev.pipeline_metrics import PipelineMetrics
 from trackmate_ingest.metrics import Metrics
 
 ROOT = Path(__file__).parents[2]
@@ -104,16 +108,18 @@ def is_there(name: str) -> bool:
 
 def test_every_command_is_in_the_documentation() -> None:
     source = (ROOT / "cli/src/trackmate/main.py").read_text("utf-8")
-    commands = re.findall(r"@app\.command\((?:\"(\w+)\")?\)\ndef (\w+)", source)
+    commands = re.findall(r"@app\.command\((?:\"([\w-]+)\")?\)\ndef (\w+)", source)
     text = "".join((ROOT / page).read_text("utf-8") for page in PAGES)
     missing = [name or function for name, function in commands]
-    assert len(missing) == 8
+    assert len(missing) == 11
     assert [name for name in missing if not re.search(rf"trackmate [\w| ]*{name}", text)] == []
 
 
 def test_every_metric_is_in_the_documentation() -> None:
     text = (ROOT / "docs/embedded.md").read_text("utf-8")
-    metrics = [family.name for family in Metrics().collect()]
+    nobody = SimpleNamespace(affiliates={})
+    families = [*Metrics().collect(), *PipelineMetrics(cast("Instance", nobody)).collect()]
+    metrics = [family.name for family in families]
     assert [name for name in metrics if name not in text] == []
 
 

@@ -25,6 +25,7 @@ from watchfiles import awatch
 from trackmate.dev.address import Address
 from trackmate.dev.console import create_console
 from trackmate.dev.instance import Changes, Instance
+from trackmate.dev.pipeline_metrics import PipelineMetrics
 from trackmate.errors import CannotStart
 from trackmate.folder import read_folder
 from trackmate_ingest.metrics import Metrics
@@ -75,6 +76,7 @@ async def _run(options: Options, reporter: Reporter, listener: socket.socket) ->
     beside = listener.getsockname()[1] + 1
     with _metrics(registry, options.metrics_port, beside=beside) as metrics_url:
         instance = Instance(options.data, metrics)
+        registry.register(PipelineMetrics(instance))
         changes = await instance.apply(await asyncio.to_thread(read_folder, options.folder))
         address = Address(url, metrics_url, str(options.data.resolve()), os.getpid())
         server = _Server(_Split(instance, create_console(instance, url)), instance, options)

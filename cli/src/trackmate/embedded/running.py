@@ -163,7 +163,7 @@ class Pipelines:
 
     @property
     def reads(self) -> list[Reads]:
-        return [running.reads for running in self.running.values()]
+        return [running.reads for running in list(self.running.values())]
 
     async def close(self) -> None:
         for running in self.running.values():

@@ -1,0 +1,165 @@
+"""
+What the declaration of an `http` sink comes to: where requests go, with which headers, keys and
+trust. Everything that can be found wrong before the first request is Unfit, with its path.
+"""
+
+import re
+import ssl
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from ipaddress import IPv4Network, IPv6Network
+from urllib.parse import parse_qsl, unquote
+
+from yarl import URL
+
+from trackmate_consume.sink import Unfit
+from trackmate_consume.sinks.answers import Words
+from trackmate_consume.sinks.connecting import spelled_out
+from trackmate_consume.sinks.guard import Blocked, Guard
+from trackmate_consume.sinks.signing import Signer, signer_of
+from trackmate_contract.pipeline import Header, Http
+from trackmate_contract.specs import SecretKeyRef
+
+Secret = Callable[[SecretKeyRef], str | None]
+"""The value of a Secret's key in the affiliate's namespace; None where there is none."""
+
+_HTTP = "spec.sink.http"
+_VALUE = re.compile(r"[!-~]([\t -~]*[!-~])?")
+_OPEN = frozenset({"accept", "content-type", "user-agent"})  # headers that hold no secret
+_LEAST_SECRET = 6  # characters: a shorter text is in every answer
+
+
+@dataclass(frozen=True)
+class Destination:
+    """Where requests go, and what each of them has."""
+
+    url: URL = field(repr=False)
+    guard: Guard
+    headers: dict[str, str] = field(repr=False)
+    signer: Signer | None
+    trust: ssl.SSLContext | bool
+    words: Words
+    """Tell what is answered, without what is secret here."""
+
+    @property
+    def bulk(self) -> bool:
+        """Whether it is the `_bulk` of Elasticsearch or OpenSearch."""
+        return self.url.path.rstrip("/").endswith("/_bulk")
+
+
+def destination(
+    spec: Http, secret: Secret, allowed: Sequence[IPv4Network | IPv6Network]
+) -> Destination:
+    """Raises Unfit."""
+    url = _url(spec.url)
+    guard = _guard(url, tuple(allowed))
+    headers = {header.name: _value(n, header, secret) for n, header in enumerate(spec.headers)}
+    signing = ""
+    signer = None
+    if spec.signing is not None:
+        path = f"{_HTTP}.signing.secretRef"
+        signing = _found(spec.signing.secret_ref, secret, path)
+        signer = _signer(signing, path)
+    words = Words(sorted(_secrets(url, headers, signing), key=len, reverse=True))
+    return Destination(url, guard, headers, signer, _trust(spec, url, secret), words)
+
+
+def _url(text: str) -> URL:
+    try:
+        url = URL(text, encoded=True)  # as it is written: a backend may sign or compare it
+        if not url.host or url.port is None:
+            raise ValueError
+    except ValueError:
+        raise Unfit(
+            f"{_HTTP}.url", f"{_bare(text)!r} is not a URL; mend its host or port"
+        ) from None
+    return url
+
+
+def _bare(url: str) -> str:
+    """Without its query, where a token may be."""
+    return url.partition("?")[0]
+
+
+def _guard(url: URL, allowed: tuple[IPv4Network | IPv6Network, ...]) -> Guard:
+    """Whether it can be reached at all; a name that is no address is judged when it is resolved."""
+    host = url.host or ""
+    guard = Guard(host, url.port or 0, url.scheme == "https", allowed)
+    address = spelled_out(host)
+    try:
+        if address is not None:
+            guard.check([address])
+        elif not allowed:
+            guard.check_way()
+    except Blocked as fault:
+        raise Unfit(f"{_HTTP}.url", str(fault)) from None
+    if address is not None and not host.endswith("localhost") and ":" not in host != address:
+        raise Unfit(f"{_HTTP}.url", f"{host!r} is an address in disguise; write {address!r}")
+    return guard
+
+
+def _value(number: int, header: Header, secret: Secret) -> str:
+    if header.value_from is None:
+        return header.value or ""
+    path = f"{_HTTP}.headers[{number}].valueFrom.secretKeyRef"
+    ref = header.value_from.secret_key_ref
+    value = _found(ref, secret, path)
+    if not _VALUE.fullmatch(value):
+        raise Unfit(
+            path,
+            f"what Secret {ref.name!r} has under {ref.key!r} cannot be a header's value: it has a "
+            "line break, a space at an end or a character beyond ASCII, or is empty; write it anew "
+            "without",
+        )
+    return value
+
+
+def _found(ref: SecretKeyRef, secret: Secret, path: str) -> str:
+    value = secret(ref)
+    if value is None:
+        raise Unfit(
+            path,
+            f"there is no Secret {ref.name!r} with a key {ref.key!r} in the affiliate's namespace; "
+            "add it",
+        )
+    return value
+
+
+def _signer(text: str, path: str) -> Signer:
+    try:
+        return signer_of(text)
+    except ValueError as fault:
+        raise Unfit(path, str(fault)) from None
+
+
+def _trust(spec: Http, url: URL, secret: Secret) -> ssl.SSLContext | bool:
+    """The public authorities, and the declared one beside them."""
+    if spec.tls is None:
+        return True
+    path = f"{_HTTP}.tls.caSecretRef"
+    pem = _found(spec.tls.ca_secret_ref, secret, path)
+    trust = ssl.create_default_context()
+    try:
+        trust.load_verify_locations(cadata=pem)
+    except (ssl.SSLError, ValueError):  # ValueError: not ASCII, or empty
+        raise Unfit(
+            path,
+            f"what Secret {spec.tls.ca_secret_ref.name!r} has under {spec.tls.ca_secret_ref.key!r} "
+            "is not a certificate in PEM; put the authority's there, from BEGIN to END CERTIFICATE",
+        ) from None
+    return trust
+
+
+def _secrets(url: URL, headers: dict[str, str], signing: str) -> Iterator[str]:
+    """What no message may repeat: a value, and each word of it, as in `Bearer TOKEN`."""
+    values = [value for name, value in headers.items() if name.lower() not in _OPEN]
+    values += [signing, *signing.replace(",", " ").split()]
+    for value in [*values, *_query_values(url)]:
+        yield from (word for word in {value, *value.split()} if len(word) >= _LEAST_SECRET)
+
+
+def _query_values(url: URL) -> Iterator[str]:
+    for part in url.raw_query_string.split("&"):
+        value = part.partition("=")[2]
+        yield from {value, unquote(value)}
+    yield from (value for _, value in parse_qsl(url.raw_query_string))
