@@ -44,8 +44,7 @@ export function closeDetail() {
 }
 
 function content(record) {
-  const bytes = fromBase64(record.base64);
-  const text = asText(bytes);
+  const text = asText(fromBase64(record.base64));
   const name = (text === null ? null : nameOf(text)) ?? record.type ?? 'Event';
   return [
     element(
@@ -53,6 +52,17 @@ function content(record) {
       element('h2', { id: 'detail-title' }, element('bdi', {}, ...visible(name))),
       closeButton(),
     ),
+    ...bytesView(record),
+    element('h3', {}, 'Record'),
+    facts(record),
+  ];
+}
+
+/** Nodes for the bytes of a record: views of them, copy buttons, and their SHA-256. */
+export function bytesView(record) {
+  const bytes = fromBase64(record.base64);
+  const text = asText(bytes);
+  return [
     ...tabs(
       [
         { title: 'Exact bytes', panel: exactPanel(bytes, text) },
@@ -69,8 +79,6 @@ function content(record) {
     ),
     element('h3', {}, 'SHA-256'),
     digest(record, bytes),
-    element('h3', {}, 'Record'),
-    facts(record),
   ];
 }
 

@@ -3,6 +3,7 @@ The books: what was accepted, and where each pipeline says it went. The server g
 this page puts it in words and names what is missing.
 */
 
+import { visible } from './bytes.js';
 import { byId, element, whenChanged } from './element.js';
 import { count, counted, delay } from './words.js';
 
@@ -14,12 +15,20 @@ const ALARMING = new Set(['conflicts', 'dead', 'expired']);
 export const showLedger = whenChanged((ledger) => {
   byId('accepted').textContent = `${counted(ledger.accepted, 'event')} accepted`;
   showVerdict(ledger);
+  showFaults(ledger);
   byId('ledger').replaceChildren(
     ledger.pipelines.length
-      ? table(ledger.pipelines)
+      ? table(ledger.pipelines, columnsOf(ledger))
       : element('p', { class: 'quiet' }, 'No pipeline reads these events yet.'),
   );
 });
+
+/** What was accepted for a pipeline, which may begin late or read one stream of many. */
+const acceptedFor = (pipeline, { accepted }) => pipeline.accepted ?? accepted;
+
+const columnsOf = (ledger) =>
+  (ledger.pipelines.some((one) => acceptedFor(one, ledger) !== ledger.accepted)
+    ? ['accepted', ...COLUMNS] : COLUMNS);
 
 function showVerdict(ledger) {
   const sentences = ledger.balanced ? [balanced(ledger)] : imbalances(ledger);
@@ -39,10 +48,17 @@ function balanced({ accepted }) {
   return `The books balance: all ${count(accepted)} accepted events are accounted for.`;
 }
 
-function imbalances({ accepted, pipelines }) {
-  const sentences = pipelines.map((pipeline) => imbalance(pipeline, accepted)).filter(Boolean);
+function imbalances(ledger) {
+  const sentences = ledger.pipelines
+    .map((pipeline) => imbalance(pipeline, acceptedFor(pipeline, ledger))).filter(Boolean);
   if (!sentences.length) sentences.push('Each row adds up, but the server’s own count does not.');
   return ['The books do not balance.', ...sentences];
+}
+
+function showFaults({ faults }) {
+  byId('ledger-faults').hidden = faults.length === 0;
+  byId('ledger-faults').replaceChildren(...faults.map((fault) =>
+    element('li', {}, 'The server says: ', element('bdi', {}, ...visible(fault)))));
 }
 
 function imbalance(pipeline, accepted) {
@@ -55,23 +71,23 @@ function imbalance(pipeline, accepted) {
   return `${pipeline.name}: ${what} (${count(accepted)} accepted, ${count(accounted)} accounted for).`;
 }
 
-function table(pipelines) {
+function table(pipelines, columns) {
   return element(
     'table', { class: 'ledger' },
     element('thead', {}, element(
       'tr', {},
       element('th', { scope: 'col' }, 'pipeline'),
-      ...COLUMNS.map((field) => element('th', { scope: 'col', class: 'number' }, title(field))),
+      ...columns.map((field) => element('th', { scope: 'col', class: 'number' }, title(field))),
     )),
-    element('tbody', {}, ...pipelines.map(row)),
+    element('tbody', {}, ...pipelines.map((pipeline) => row(pipeline, columns))),
   );
 }
 
-function row(pipeline) {
+function row(pipeline, columns) {
   return element(
     'tr', {},
     element('th', { scope: 'row' }, pipeline.name),
-    ...COLUMNS.map((field) => cell(field, pipeline[field])),
+    ...columns.map((field) => cell(field, pipeline[field])),
   );
 }
 

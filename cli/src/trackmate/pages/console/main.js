@@ -10,8 +10,10 @@ import { byId, element, whenChanged } from './element.js';
 import { showEmpty } from './empty.js';
 import { eventsOf, showFigures } from './figures.js';
 import { showLedger } from './ledger.js';
+import { closeLetters, followLetters, startLetters } from './letters.js';
 import { addEvent, addGap, clearLive, startLive } from './live.js';
 import { showFaults, showNotices } from './manifests.js';
+import { showPipelines } from './pipelines.js';
 import { askAffiliates, askFigures, follow } from './server.js';
 import { showTiles } from './tiles.js';
 import { counted, second } from './words.js';
@@ -57,9 +59,11 @@ function show({ affiliates, faults, notices, affiliate, figures }) {
   else showEmpty(null);
 }
 
-function showAffiliate({ endpoint, keys, snippet, curl, ledger }, figures) {
+function showAffiliate({ name, endpoint, keys, snippet, curl, ledger }, figures) {
   showConnect({ endpoint, keys, snippet, curl });
   showEmpty({ accepted: ledger.accepted, curl });
+  showPipelines({ affiliate: name, pipelines: ledger.pipelines });
+  followLetters(ledger.pipelines);
   showLedger(ledger);
   showFigures(figures);
   showTiles({ ledger, hour: eventsOf(figures) });
@@ -78,6 +82,7 @@ function followOnly(name) {
   followed?.end();
   clearLive();
   closeDetail();
+  closeLetters();
   awaiting('live');
   followed = name ? { name, end: follow(name, listener()) } : null;
 }
@@ -115,4 +120,5 @@ addEventListener('hashchange', keepFresh);
 document.addEventListener('visibilitychange', keepFresh);
 startLive(showDetail);
 startDetail();
+startLetters();
 keepFresh();

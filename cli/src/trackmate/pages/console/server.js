@@ -1,10 +1,15 @@
 /*
-The console's side of the server's API: two questions and one stream, on the page's own origin.
+The console's side of the server's API: questions, orders and one stream, on the page's own origin.
 */
 
 const RETRY_MS = [500, 1000, 2000, 4000];
 
+const NO_ANSWER = 'The server did not answer. Is trackmate dev still running?';
+
 const path = (affiliate, part) => `/api/affiliates/${encodeURIComponent(affiliate)}/${part}`;
+
+const pipelinePath = ({ affiliate, pipeline }, part) =>
+  path(affiliate, `pipelines/${encodeURIComponent(pipeline)}/${part}`);
 
 async function ask(url) {
   const response = await fetch(url, { headers: { Accept: 'application/json' } });
@@ -12,9 +17,42 @@ async function ask(url) {
   return response.json();
 }
 
+/** Like `ask` for what people press: it throws a sentence for them. */
+async function order(url, options) {
+  let response;
+  try {
+    response = await fetch(url, options);
+  } catch {
+    throw new Error(NO_ANSWER);
+  }
+  const answer = await response.json().catch(() => ({}));
+  if (response.ok) return answer;
+  const { detail } = answer;
+  throw new Error(typeof detail === 'string' ? detail : `The server answered ${response.status}.`);
+}
+
+const post = (url, body) => order(url, {
+  method: 'POST',
+  headers: { 'Content-Type': 'application/json', Accept: 'application/json' },
+  body: JSON.stringify(body),
+});
+
 export const askAffiliates = () => ask('/api/affiliates');
 
 export const askFigures = (affiliate) => ask(path(affiliate, 'figures'));
+
+/** These and the following take {affiliate, pipeline}; they return the pipeline as it is then. */
+export const pausePipeline = (of) => post(pipelinePath(of, 'pause'), { reason: 'paused in the console' });
+
+export const resumePipeline = (of) => post(pipelinePath(of, 'resume'), {});
+
+/** Returns {count, letters}: at most `limit` of them, behind the number `after`. */
+export const askLetters = (of, { after, limit }) =>
+  order(pipelinePath(of, `dead-letters?after=${after}&limit=${limit}`));
+
+/** Sends the letters of these numbers again, all for null. Returns {replay: its id, letters: how many}. */
+export const replayLetters = (of, numbers) =>
+  post(pipelinePath(of, 'dead-letters/replay'), { letters: numbers });
 
 /**
  * Hands on every event as it arrives, and opens a lost stream again for as long as it takes.

@@ -4,11 +4,15 @@ Views of one thing, one at a time: a tab list that arrow keys walk, as screen re
 
 import { element } from './element.js';
 
+let made = 0;  // tab lists, so that each panel has an id of its own
+
 /** Nodes for `parts`, each {title, panel: nodes}; the first is shown. */
 export function tabs(parts, label) {
-  const panels = parts.map(panelOf);
+  made += 1;
+  const ids = parts.map((_, index) => `panel-${made}-${index}`);
+  const panels = parts.map((part, index) => panelOf(part, ids[index]));
   const buttons = parts.map(({ title }, index) =>
-    element('button', { type: 'button', role: 'tab', 'aria-controls': `panel-${index}` }, title));
+    element('button', { type: 'button', role: 'tab', 'aria-controls': ids[index] }, title));
   const select = (chosen) => buttons.forEach((button, index) => {
     button.setAttribute('aria-selected', String(index === chosen));
     button.tabIndex = index === chosen ? 0 : -1;
@@ -30,5 +34,5 @@ export function tabs(parts, label) {
 
 const STEPS = { ArrowLeft: -1, ArrowRight: 1 };
 
-const panelOf = ({ title, panel }, index) =>
-  element('div', { role: 'tabpanel', id: `panel-${index}`, 'aria-label': title }, ...panel);
+const panelOf = ({ title, panel }, id) =>
+  element('div', { role: 'tabpanel', id, 'aria-label': title }, ...panel);

@@ -25,6 +25,14 @@ export const second = (ms) => `${minute(ms)}:${digits(new Date(ms).getSeconds())
 
 export const millisecond = (ms) => `${second(ms)}.${digits(new Date(ms).getMilliseconds(), 3)}`;
 
+export const dateTime = (ms) => {
+  const time = new Date(ms);
+  return `${time.getFullYear()}-${digits(time.getMonth() + 1)}-${digits(time.getDate())} ${second(ms)}`;
+};
+
+export const perSecond = (rate) =>
+  `${count(rate < 10 ? Number(rate.toFixed(1)) : Math.round(rate))} events/s`;
+
 export function delay(seconds) {
   if (seconds === null || seconds === undefined) return '–';
   if (seconds < 10) return `${seconds.toFixed(1)} s`;

@@ -6,6 +6,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from email.utils import parsedate_to_datetime
+from http import HTTPStatus
 
 from trackmate_consume.sink import Disabled, Down, Refused
 
@@ -13,6 +14,7 @@ LONGEST_WAIT_S = 3600.0
 """That `Retry-After` may ask for."""
 
 _SHOWN = 200  # characters of an answer
+_TAKEN, _REDIRECTS, _REFUSALS = range(200, 300), range(300, 400), range(400, 500)
 _BUSY = frozenset({408, 425, 429})
 _MISDECLARED = frozenset({401, 403, 404, 405, 407})
 """
@@ -67,16 +69,16 @@ def fault_of(answer: Answer, words: Words, *, now: float) -> Exception | None:
     Refused('answered 422: no such user')
     """
     status = answer.status
-    if status // 100 == 2:
+    if status in _TAKEN:
         return None
     said = f"answered {status}"
-    if status == 410:
+    if status == HTTPStatus.GONE:
         return Disabled(f"{said}: it wants no more events; resume the pipeline when it does again")
-    if status // 100 == 3:
+    if status in _REDIRECTS:
         return Down(f"{said}: redirects are not followed; write the URL that it leads to")
     if excerpt := words.excerpt(answer):
         said = f"{said}: {excerpt}"
-    if status in _BUSY | _MISDECLARED or status // 100 != 4:
+    if status in _BUSY | _MISDECLARED or status not in _REFUSALS:
         return Down(said, after_s=retry_after_s(answer.headers.get("Retry-After"), now=now))
     return Refused(said)
 

@@ -62,7 +62,7 @@ def guarded(
 
     return TCPConnector(
         resolver=_Resolver(guard, lookup),
-        socket_factory=connectable,  # type: ignore[arg-type]
+        socket_factory=connectable,
         limit=connections,
         use_dns_cache=False,  # an address is as old as its connection, at most
         keepalive_timeout=_IDLE_S,

@@ -24,6 +24,7 @@ Secret = Callable[[SecretKeyRef], str | None]
 """The value of a Secret's key in the affiliate's namespace; None where there is none."""
 
 _HTTP = "spec.sink.http"
+_NUMERIC = re.compile(r"[0-9.]+|.*:.*")
 _VALUE = re.compile(r"[!-~]([\t -~]*[!-~])?")
 _OPEN = frozenset({"accept", "content-type", "user-agent"})  # headers that hold no secret
 _LEAST_SECRET = 6  # characters: a shorter text is in every answer
@@ -66,19 +67,14 @@ def destination(
 
 def _url(text: str) -> URL:
     try:
-        url = URL(text, encoded=True)  # as it is written: a backend may sign or compare it
-        if not url.host or url.port is None:
-            raise ValueError
-    except ValueError:
-        raise Unfit(
-            f"{_HTTP}.url", f"{_bare(text)!r} is not a URL; mend its host or port"
-        ) from None
+        url = URL(text, encoded=True)  # as it is written: a backend may compare it
+        host = url.host or ""
+    except ValueError:  # no such port, or no such letters
+        host = ""
+    if not host or (_NUMERIC.fullmatch(host) and spelled_out(host) is None):
+        shown = text.partition("?")[0]  # a token may be behind it
+        raise Unfit(f"{_HTTP}.url", f"{shown!r} is not a URL; mend its host or its port")
     return url
-
-
-def _bare(url: str) -> str:
-    """Without its query, where a token may be."""
-    return url.partition("?")[0]
 
 
 def _guard(url: URL, allowed: tuple[IPv4Network | IPv6Network, ...]) -> Guard:
@@ -93,7 +89,7 @@ def _guard(url: URL, allowed: tuple[IPv4Network | IPv6Network, ...]) -> Guard:
             guard.check_way()
     except Blocked as fault:
         raise Unfit(f"{_HTTP}.url", str(fault)) from None
-    if address is not None and not host.endswith("localhost") and ":" not in host != address:
+    if address is not None and _NUMERIC.fullmatch(host) and ":" not in host and host != address:
         raise Unfit(f"{_HTTP}.url", f"{host!r} is an address in disguise; write {address!r}")
     return guard
 

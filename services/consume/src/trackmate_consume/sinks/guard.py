@@ -4,8 +4,8 @@ Which addresses a pipeline may reach: public ones, and what the platform's `allo
 It judges addresses and never names or spellings: whoever connects resolves the name first, has all
 answers judged, and connects to an address that was (`connecting.py`). `ipaddress.is_global` would
 not do: it takes multicast, NAT64, 6to4 and clouds' metadata addresses for global, and changes with
-the version of Python. Lists: IANA's special-purpose address registries, and RFC 4291 for IPv6, where
-only 2000::/3 is given out.
+the version of Python. Lists: IANA's special-purpose address registries, and of IPv6 only 2000::/3,
+which alone is given out (IANA, IPv6 global unicast address assignments).
 """
 
 from collections.abc import Iterable
@@ -85,8 +85,8 @@ class Guard:
         others = [address for address in found if not self._allows(address)]
         if not found or not all(is_public(address) for address in others):
             raise Blocked(
-                f"blocked: the address of {self.host!r} is not public, or not known; the platform's "
-                "allowedNetworks decide"
+                f"blocked: the address of {self.host!r} is not public, or not known; the "
+                "platform's allowedNetworks decide"
             )
         if others:
             self.check_way()
@@ -119,7 +119,7 @@ def is_public(address: Address) -> bool:
     >>> is_public(ip_address("2606:4700::1")), is_public(ip_address("64:ff9b::a9fe:a9fe"))
     (True, False)
     """
-    if address.version == 6 and address not in _GIVEN_OUT:
+    if isinstance(address, IPv6Address) and address not in _GIVEN_OUT:
         return False
     return not any(address in network for network in _NOT_PUBLIC)
 

@@ -53,6 +53,9 @@ class HttpSink:
     is asked at every `open`, and what it gives is kept in memory alone.
     """
 
+    _to: Destination
+    """There once it was opened."""
+
     def __init__(
         self,
         spec: Http,
@@ -71,13 +74,13 @@ class HttpSink:
         self._allowed = allowed
         self._lookup = lookup
         self._rate = Rate(spec.requests_per_second)
+        self._session: aiohttp.ClientSession | None = None
 
     async def open(self) -> None:
         """Check what is declared. Nothing is connected to: a backend may be down."""
         await self.close()
-        to = destination(self._spec, self._secret, self._allowed)
-        self._to: Destination = to
-        self._session: aiohttp.ClientSession | None = aiohttp.ClientSession(
+        self._to = to = destination(self._spec, self._secret, self._allowed)
+        self._session = aiohttp.ClientSession(
             connector=guarded(to.guard, self._lookup, connections=self.lanes, trust=to.trust),
             headers={
                 "User-Agent": f"Trackmate/{version('trackmate-consume')}",
@@ -99,7 +102,7 @@ class HttpSink:
 
     async def close(self) -> None:
         """What is under way ends as Down."""
-        session, self._session = getattr(self, "_session", None), None
+        session, self._session = self._session, None
         if session is not None:
             await session.close()
 
@@ -126,11 +129,15 @@ class HttpSink:
             raise Down(f"no whole answer within {self._spec.timeout_s} s") from None
         except (aiohttp.ClientError, OSError) as fault:
             raise Down(_in_words(fault)) from None
-        fault = fault_of(answer, self._to.words, now=time.time())
-        if fault is None and self._to.bulk:
-            fault = bulk_fault_of(answer, self._to.words)
-        if fault is not None:
-            raise fault
+        if refusal := self._refusal_of(answer):
+            raise refusal
+
+    def _refusal_of(self, answer: Answer) -> Exception | None:
+        words = self._to.words
+        refusal = fault_of(answer, words, now=time.time())
+        if refusal is None and self._to.bulk:
+            return bulk_fault_of(answer, words)
+        return refusal
 
     async def _ask(self, request: _Request) -> Answer:
         if self._session is None:
