@@ -70,12 +70,32 @@ def affiliate(name: str, endpoint: str) -> Json:
         f'        data-key="{key}"\n        data-endpoint="{endpoint}" defer></script>',
         "curl": f"curl '{endpoint}/v1/events?key={key}' "
         "-H 'Content-Type: application/json' -d '{\"event\":\"Hello\"}'",
-        "ledger": {"accepted": 0, "pipelines": [pipeline("store")], "balanced": True},
+        "ledger": {
+            "accepted": 0,
+            "pipelines": [pipeline("store")],
+            "balanced": True,
+            "faults": [],
+        },
     }
 
 
 def pipeline(name: str) -> Json:
-    return {"name": name, **dict.fromkeys(COUNTS, 0), "documents": 0, "lag_seconds": 0.0}
+    return {
+        "name": name,
+        **dict.fromkeys(COUNTS, 0),
+        "documents": 0,
+        "lag_seconds": 0.0,
+        "reasons": [],
+        "last_error": "",
+        "ready": True,
+        "reason": "Running",
+        "message": "",
+        "settled": 0,
+        "stream": None,
+        "sink": name,
+        "dead_letters": 0,
+        "replay": None,
+    }
 
 
 class Desk:

@@ -165,17 +165,23 @@ def test_audit_shows_the_books_and_returns_whether_they_balance(start_dev: Start
     assert dev.command("audit", "acme").returncode == 0
 
 
-def test_audit_returns_1_when_a_document_is_missing(start_dev: StartDev) -> None:
+def test_audit_returns_1_when_a_document_is_missing_and_names_its_event(
+    start_dev: StartDev,
+) -> None:
     dev = start_dev()
-    dev.command("send", "acme", "-", stdin=b'{"messageId":"1"}')
+    events = [b'{"messageId":"%d"}' % number for number in range(3)]
+    dev.command("send", "acme", "-", stdin=b"\n".join(events))
     dev.settle()
     with sqlite3.connect(dev.home / ".trackmate" / "data" / "acme.db") as connection:
-        connection.execute("DELETE FROM documents")
+        connection.execute("DELETE FROM documents WHERE key = 'e::events::1'")
 
     done = dev.command("audit", "acme")
 
     assert done.returncode == 1
-    assert "1 documents made, 0 in the store" in words(done.stderr)
+    told = words(done.stderr)
+    assert "3 documents made, 2 in the store" in told
+    assert "event '1' at events/0@1 has no document" in told
+    assert told.count("has no document") == 1
 
 
 def test_status_shows_what_runs_and_what_is_wrong(start_dev: StartDev) -> None:

@@ -122,8 +122,28 @@ def record(*, sha256_hex: str = sha256(b"{}").hexdigest()) -> Any:
 
 
 def ledger(accepted: int, *, balanced: bool, **counts: int) -> Any:
-    row = {"name": "store", **dict.fromkeys(COUNTS, 0), "documents": 0, "lag_seconds": 0.2}
-    return {"accepted": accepted, "pipelines": [{**row, **counts}], "balanced": balanced}
+    rows = [pipeline(**counts)]
+    return {"accepted": accepted, "pipelines": rows, "balanced": balanced, "faults": []}
+
+
+def pipeline(**fields: object) -> Any:
+    row = {
+        "name": "store",
+        **dict.fromkeys(COUNTS, 0),
+        "documents": 0,
+        "lag_seconds": 0.2,
+        "reasons": [],
+        "last_error": "",
+        "ready": True,
+        "reason": "Running",
+        "message": "",
+        "settled": 0,
+        "stream": None,
+        "sink": "store",
+        "dead_letters": 0,
+        "replay": None,
+    }
+    return {**row, **fields}
 
 
 def test_events_appear_newest_first_without_a_reload(page: Page, standin: StandIn) -> None:
@@ -314,6 +334,92 @@ def test_books_that_do_not_balance_say_what_is_missing(page: Page, standin: Stan
     expect(page.locator(".tile", has_text="The books")).to_contain_text("do not balance")
 
 
+def test_a_pipeline_is_reckoned_by_what_was_accepted_for_it(page: Page, standin: StandIn) -> None:
+    late = pipeline(name="late", accepted=10, delivered=9)
+    books = ledger(100, balanced=False, accepted=100, delivered=100)
+    books["pipelines"].append(late)
+    books["faults"] = [f"pipeline 'late': 1 event is missing {HOSTILE}"]
+    standin.tell("ledger", books)
+    open_console(page)
+    expect(page.locator("#verdict")).to_have_text(
+        "The books do not balance. late: 1 event missing (10 accepted, 9 accounted for)."
+    )
+    expect(page.locator("#ledger-faults")).to_contain_text("'late': 1 event is missing <img")
+    expect(page.locator(".ledger td[data-title=accepted]")).to_have_text(["100", "10"])
+
+
+def test_a_pipeline_says_where_it_goes_how_it_is_and_why_it_left_events_out(
+    page: Page, standin: StandIn
+) -> None:
+    down = pipeline(
+        name="to-crm",
+        stream="events",
+        sink="http",
+        ready=False,
+        reason="SinkDown",
+        message=f"503 from the CRM {HOSTILE}",
+        last_error=f"503 from the CRM {HOSTILE}",
+        in_flight=1200,
+        lag_seconds=90,
+        dead=2,
+        dead_letters=2,
+        reasons=[{"term": "dead", "reason": "sink_refused", "events": 2}],
+    )
+    tell_pipelines(standin, down)
+    open_console(page)
+    shown = page.locator(".pipeline")
+    expect(shown.locator("h3")).to_have_text("to-crm")
+    expect(shown.locator(".way")).to_have_text("stream events → HTTP")
+    expect(shown.locator(".state")).to_have_text("Sink is down")
+    expect(shown.locator(".pipeline-message")).to_have_text(f"503 from the CRM {HOSTILE}")
+    expect(shown.locator(".pipeline-figures")).to_contain_text("1,200 events, 90 s")
+    expect(shown.locator(".reasons")).to_have_text(
+        "2 dead: the sink refused it and took others sink_refused"
+    )
+    expect(shown.get_by_role("button", name="2 dead letters of to-crm")).to_be_visible()
+
+
+def test_throughput_is_what_was_settled_between_two_looks(page: Page, standin: StandIn) -> None:
+    page.clock.install()
+    tell_pipelines(standin, pipeline(settled=100))
+    open_console(page)
+    throughput = page.locator(".pipeline-figures > div", has_text="Throughput").locator("dd")
+    expect(throughput).to_have_text("–")
+    tell_pipelines(standin, pipeline(settled=500))
+    page.clock.run_for(2000)
+    expect(throughput).to_have_text(re.compile(r"[1-9]\d* events/s"))
+    tell_pipelines(standin, pipeline(settled=3))
+    page.clock.run_for(2000)
+    expect(throughput).to_have_text("–")
+
+
+def test_the_focus_stays_where_it_is_while_figures_change(page: Page, standin: StandIn) -> None:
+    tell_pipelines(standin, pipeline(in_flight=3))
+    open_console(page)
+    page.get_by_role("button", name="Pause store").focus()
+    tell_pipelines(standin, pipeline(in_flight=7, dead_letters=1))
+    expect(page.locator(".pipeline-figures")).to_contain_text("7 events")
+    expect(page.get_by_role("button", name="Pause store")).to_be_focused()
+
+
+def test_an_order_that_fails_is_said_beside_its_button(page: Page, standin: StandIn) -> None:
+    refusal = json.dumps({"detail": f"It stays paused: replicas is 0 {HOSTILE}."})
+    page.route("**/pipelines/store/pause", lambda r: r.fulfill(status=409, body=refusal))
+    open_console(page)
+    page.get_by_role("button", name="Pause store").click()
+    expect(page.locator(".pipeline .said")).to_have_text(
+        f"It stays paused: replicas is 0 {HOSTILE}."
+    )
+    page.route("**/pipelines/store/pause", lambda r: r.abort())
+    page.get_by_role("button", name="Pause store").click()
+    expect(page.locator(".pipeline .said")).to_contain_text("Is trackmate dev still running?")
+
+
+def tell_pipelines(standin: StandIn, *pipelines: Any) -> None:
+    books = {"accepted": 0, "pipelines": pipelines, "balanced": True, "faults": []}
+    standin.tell("ledger", books)
+
+
 def test_the_page_keeps_its_figures_fresh(page: Page, standin: StandIn) -> None:
     open_console(page)
     standin.tell("ledger", ledger(7, balanced=True, delivered=7))
@@ -476,7 +582,22 @@ def show_everything(page: Page, standin: StandIn) -> None:
     standin.tell(
         "set", {"notices": ["kind Deployment is passed over"], "faults": [fault("x" * 90)]}
     )
-    standin.tell("ledger", ledger(123_456_789, balanced=False, delivered=123_456_780, dead=3))
+    books = ledger(123_456_789, balanced=False, delivered=123_456_780, dead=3)
+    books["pipelines"].append(
+        pipeline(
+            name="p" * 60,
+            accepted=1,
+            sink="http",
+            stream="s" * 60,
+            reason="SinkUnfit",
+            message="\u202ex" * 200,
+            last_error=HOSTILE * 3,
+            dead_letters=123_456_789,
+            reasons=[{"term": "dead", "reason": "y" * 200, "events": 123_456_789}],
+        )
+    )
+    books["faults"] = ["z" * 200]
+    standin.tell("ledger", books)
     open_console(page)
     standin.event(json.dumps({"event": "Long" * 60, "messageId": "i" * 150, "a\u200b": 1}).encode())
     standin.tell("frame", 'event: skipped\ndata: {"events": 1200}\n\n')

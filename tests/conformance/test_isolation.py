@@ -15,7 +15,7 @@ import pytest
 
 from running import Dev, serving
 
-EXAMPLE = Path(__file__).parents[2] / "examples" / "02-two-affiliates"
+EXAMPLE = Path(__file__).parents[2] / "examples" / "06-two-affiliates"
 AFFILIATES = ("globex", "initech")
 ROUTES = {
     "/v1/events": '{"messageId": "ID"}',

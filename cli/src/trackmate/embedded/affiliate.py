@@ -7,6 +7,7 @@ import contextlib
 import sqlite3
 import time
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ from trackmate.embedded import books, control, keybook, letters, log, replays, s
 from trackmate.embedded.books import Reads
 from trackmate.embedded.clock import now_ms
 from trackmate.embedded.database import Database, Unwritten
+from trackmate.embedded.explaining import explain
 from trackmate.embedded.keybook import IssuedKey
 from trackmate.embedded.log import EmbeddedLog
 from trackmate.embedded.running import Declaration, Pipelines
@@ -93,8 +95,13 @@ class EmbeddedAffiliate:
         )
 
     def ledger(self) -> Ledger:
+        """The books; where they are off, with the events that it is about."""
         with contextlib.closing(self.database.reader()) as reader:
-            return books.ledger(reader, self.pipelines.reads)
+            reads = self.pipelines.reads
+            ledger = books.ledger(reader, reads)
+            if ledger.balanced:
+                return ledger
+            return replace(ledger, faults=(*ledger.faults, *explain(reader, reads)))
 
     def lag_seconds(self, reads: Reads) -> float:
         """How old the oldest event is that the pipeline has not settled."""

@@ -1,0 +1,58 @@
+"""
+Which events an imbalance is about: looked for only when the books are off, as it reads the log.
+"""
+
+import sqlite3
+from collections.abc import Iterable, Iterator
+from itertools import islice
+
+from trackmate.embedded import log
+from trackmate.embedded.books import STORE, Reads, positions
+from trackmate_contract.names import document_key
+from trackmate_contract.record import Record
+
+_MOST = 20  # events named; more say nothing more
+
+
+def explain(connection: sqlite3.Connection, pipelines: Iterable[Reads]) -> list[str]:
+    """A sentence for each event that is missing where it should be, and each stream that is off."""
+    faults = [fault for reads in pipelines for fault in _beyond(connection, reads)]
+    return [*faults, *islice(_without_document(connection), _MOST)]
+
+
+def _beyond(connection: sqlite3.Connection, reads: Reads) -> Iterator[str]:
+    for (stream, partition), offset in positions(connection, reads.pipeline).items():
+        end = log.end(connection, stream)
+        if offset > end:
+            place = f"{stream}/{partition}"
+            yield (
+                f"pipeline {reads.pipeline!r}: it has read {place} up to {offset}, and the log ends "
+                f"at {end}: the log was replaced by an older one"
+            )
+
+
+def _without_document(connection: sqlite3.Connection) -> Iterator[str]:
+    """Events that `store` has settled and that are not in the store."""
+    for (stream, _), position in sorted(positions(connection, STORE).items()):
+        offset = log.base(connection, stream)
+        while offset < position and (records := log.read(connection, stream, offset=offset)):
+            for record in records:
+                if record.offset < position and not _is_kept(connection, record):
+                    place = f"{stream}/{record.partition}@{record.offset}"
+                    yield f"pipeline 'store': event {record.id!r} at {place} has no document"
+            offset = records[-1].offset + 1
+
+
+def _is_kept(connection: sqlite3.Connection, record: Record) -> bool:
+    found = connection.execute(
+        "SELECT EXISTS (SELECT 1 FROM documents WHERE key = ?1) OR EXISTS (SELECT 1 FROM "
+        'dead_letters WHERE pipeline = ?2 AND stream = ?3 AND partition = ?4 AND "offset" = ?5)',
+        (
+            document_key(record.stream, record.id),
+            STORE,
+            record.stream,
+            record.partition,
+            record.offset,
+        ),
+    ).fetchone()
+    return bool(found[0])
