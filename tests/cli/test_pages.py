@@ -122,7 +122,7 @@ def record(*, sha256_hex: str = sha256(b"{}").hexdigest()) -> Any:
 
 
 def ledger(accepted: int, *, balanced: bool, **counts: int) -> Any:
-    rows = [pipeline(**counts)]
+    rows = [pipeline(accepted=accepted, **counts)]
     return {"accepted": accepted, "pipelines": rows, "balanced": balanced, "faults": []}
 
 
@@ -171,7 +171,7 @@ def test_a_row_has_the_name_the_event_gives_itself(page: Page, standin: StandIn)
 
 def test_pause_holds_events_and_resume_shows_them(page: Page, standin: StandIn) -> None:
     open_console(page)
-    page.get_by_role("button", name="Pause").click()
+    page.get_by_role("button", name="Pause", exact=True).click()
     standin.event(named("One"))
     standin.event(named("Two"))
     resume = page.get_by_role("button", name="Resume (2 waiting)")
@@ -306,7 +306,7 @@ def test_the_keyboard_reaches_every_event_and_comes_back(page: Page, standin: St
     standin.event(named("Older"))
     standin.event(named("Newer"))
     expect(page.locator("button.row")).to_have_count(2)
-    page.get_by_role("button", name="Pause").focus()
+    page.get_by_role("button", name="Pause", exact=True).focus()
     for key in ("Tab", "ArrowDown", "Enter"):
         page.keyboard.press(key)
     expect(page.locator("#detail-title")).to_have_text("Older")
@@ -336,7 +336,7 @@ def test_books_that_do_not_balance_say_what_is_missing(page: Page, standin: Stan
 
 def test_a_pipeline_is_reckoned_by_what_was_accepted_for_it(page: Page, standin: StandIn) -> None:
     late = pipeline(name="late", accepted=10, delivered=9)
-    books = ledger(100, balanced=False, accepted=100, delivered=100)
+    books = ledger(100, balanced=False, delivered=100)
     books["pipelines"].append(late)
     books["faults"] = [f"pipeline 'late': 1 event is missing {HOSTILE}"]
     standin.tell("ledger", books)

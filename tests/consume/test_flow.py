@@ -170,7 +170,7 @@ def test_commits_positions_and_counts_once_the_documents_are_written() -> None:
 
 
 def test_every_outcome_is_counted_as_its_term() -> None:
-    it = Setup(Listed(Fetched([record(n) for n in range(6)], expired=7)))
+    it = Setup(Listed(Fetched([record(n) for n in range(6)], expired={0: 7})))
     it.sink.outcomes = {
         "id-1": Outcome.DUPLICATE,
         "id-2": Outcome.CONFLICT,

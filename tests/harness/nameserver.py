@@ -2,8 +2,8 @@
 A name server whose answers change: each question about a name gets the next answer of its list, and
 the last one for ever. Every answer lives for 0 seconds.
 
-It speaks DNS over UDP. `asking` asks it in the place of the system's resolver; `rebinding.py` has the
-system's resolver itself ask it.
+It speaks DNS over UDP. `asking` asks it in the place of the system's resolver; in `rebinding.py` the
+system's own resolver does.
 """
 
 import asyncio

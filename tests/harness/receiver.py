@@ -163,6 +163,14 @@ class _Listener(ThreadingHTTPServer):
     request_queue_size = 128
     tls: ssl.SSLContext | None = None
 
+    def get_request(self) -> tuple[socket.socket, tuple[str, int]]:
+        connection, address = super().get_request()
+        if self.tls is not None:  # shakes hands in the connection's own thread
+            connection = self.tls.wrap_socket(
+                connection, server_side=True, do_handshake_on_connect=False
+            )
+        return connection, address
+
     def handle_error(self, request: object, client_address: object) -> None:
         """Quiet: a client may go at any time, and one that trusts nobody does so in its TLS."""
 
@@ -174,9 +182,6 @@ class _Handler(BaseHTTPRequestHandler):
 
     def setup(self) -> None:
         self.receiver.note_connection()
-        assert isinstance(self.server, _Listener)
-        if self.server.tls is not None:
-            self.request = self.server.tls.wrap_socket(self.request, server_side=True)
         super().setup()
 
     def do_POST(self) -> None:

@@ -12,8 +12,9 @@ from pathlib import Path
 from trackmate.embedded.affiliate import EmbeddedAffiliate, NameConflict
 from trackmate.embedded.running import Declaration, misspelt
 from trackmate.errors import CannotStart
-from trackmate.folder import Declared, Folder, Misfit, secret_value
+from trackmate.folder import Declared, Folder, Misfit, secret_refs, secret_value
 from trackmate_contract.affiliate import Affiliate
+from trackmate_contract.pipeline import Pipeline
 from trackmate_ingest.app import Ingest
 from trackmate_ingest.intake import Directory
 from trackmate_ingest.metrics import Metrics
@@ -124,9 +125,6 @@ class Instance:
     ) -> dict[str, Declaration]:
         """What is to run; a pipeline whose file is faulty, or that is, stays as it was."""
         namespace = running.affiliate.namespace
-        secrets = {
-            name: values for (where, name), values in folder.secrets.items() if where == namespace
-        }
         before = running.pipelines.declared
         wanted = {
             name: declaration
@@ -137,12 +135,22 @@ class Instance:
             if where != namespace:
                 continue
             self._pipeline_files[running.name, name] = declared.file
-            declaration = Declaration(declared.pipeline, secrets)
+            declaration = Declaration(declared.pipeline, _secrets(folder, declared.pipeline))
             if declaration != before.get(name) and (fault := await misspelt(declared.pipeline)):
                 changes.misfits.append(declared.misfit(fault.path, str(fault)))
+                if name in before:
+                    wanted[name] = before[name]
                 continue
             wanted[name] = declaration
         return wanted
+
+
+def _secrets(folder: Folder, pipeline: Pipeline) -> dict[tuple[str, str], str]:
+    """The values that the pipeline names: no other Secret's change restarts it."""
+    return {
+        (ref.name, ref.key): folder.secrets[pipeline.namespace, ref.name][ref.key]
+        for _, ref in secret_refs(pipeline)
+    }
 
 
 def _given(folder: Folder, affiliate: Affiliate) -> dict[str, str]:

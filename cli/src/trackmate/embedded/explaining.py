@@ -26,7 +26,7 @@ def _beyond(connection: sqlite3.Connection, reads: Reads) -> Iterator[str]:
         if offset > end:
             place = f"{stream}/{partition}"
             yield (
-                f"pipeline {reads.pipeline!r}: it has read {place} up to {offset}, and the log ends "
+                f"pipeline {reads.pipeline!r}: it read {place} up to {offset}, and the log ends "
                 f"at {end}: the log was replaced by an older one"
             )
 

@@ -5,7 +5,7 @@ The pipelines of one affiliate at work: begun where their spec says, restarted w
 import asyncio
 import contextlib
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from ipaddress import ip_network
 from pathlib import Path
@@ -36,11 +36,11 @@ class Declaration:
     """A pipeline as the folder declares it."""
 
     manifest: manifest.Pipeline
-    secrets: Mapping[str, Mapping[str, str]]
-    """Of its namespace: values by Secret and key."""
+    secrets: Mapping[tuple[str, str], str] = field(repr=False)
+    """The values that it names, by Secret and key."""
 
     def secret(self, ref: SecretKeyRef) -> str | None:
-        return self.secrets.get(ref.name, {}).get(ref.key)
+        return self.secrets.get((ref.name, ref.key))
 
 
 async def misspelt(pipeline: manifest.Pipeline) -> Misspelt | None:

@@ -63,10 +63,11 @@ class EmbeddedSource:
     def _take(self, most: int) -> Fetched:
         """The next records, and how many retention took before each."""
         records, self._waiting = self._waiting[:most], self._waiting[most:]
-        expired = 0
-        for record in records:
+        expired: dict[int, int] = {}
+        for index, record in enumerate(records):
             place = (record.stream, record.partition)
-            expired += record.offset - self._taken.get(place, 0)
+            if gone := record.offset - self._taken.get(place, 0):
+                expired[index] = gone
             self._taken[place] = record.offset + 1
         return Fetched(records, expired)
 

@@ -161,7 +161,8 @@ class Flow:
                 continue
             per_key = self._pace.per_key
             entries = [Entry(record, record.key if per_key else None) for record in fetched.records]
-            entries[0].expired = fetched.expired
+            for index, events in fetched.expired.items():
+                entries[index].expired = events
             self._window.add(entries)
             await self._translate(entries, fetched.records)
 
@@ -260,7 +261,8 @@ class Flow:
 
     async def _answer(self, batch: list[Entry], fault: Exception) -> float:
         """Decide what becomes of a batch that failed; return how long to wait, in seconds."""
-        self._say(fault)
+        if len(batch) == 1 or not isinstance(fault, Refused):
+            self._say(fault)
         if len(batch) == 1 and await self._set_aside(batch[0], fault):
             return 0.0
         self._waiting.put_back(batch)

@@ -161,18 +161,23 @@ class Pipeline:
                 await asyncio.sleep(_LONGEST_WAIT_S)
 
     async def _flow(self, replay: str | None, source: Source, letters: DeadLetters) -> None:
-        async with self._opened(replay) as sink:
-            ends = Ends(source, self._parts.program, sink, letters)
-            flow = Flow(self.name, ends, self._pace, self._pause)
-            if not self._parts.control.paused:
-                flow.going.set()
-            self._flows.append(flow)
-            try:
-                await self._drained(flow)
-            finally:
-                self._flows.remove(flow)
-                self._settled_before += flow.settled
-                source.close()
+        try:
+            async with self._opened(replay) as sink:
+                ends = Ends(source, self._parts.program, sink, letters)
+                flow = Flow(self.name, ends, self._pace, self._pause)
+                if not self._parts.control.paused:
+                    flow.going.set()
+                await self._kept_going(flow)
+        finally:
+            source.close()
+
+    async def _kept_going(self, flow: Flow) -> None:
+        self._flows.append(flow)
+        try:
+            await self._drained(flow)
+        finally:
+            self._flows.remove(flow)
+            self._settled_before += flow.settled
 
     async def _drained(self, flow: Flow) -> None:
         """Run the flow; when cancelled, let what is being written end first."""

@@ -2,8 +2,8 @@
 Where a pipeline reads. Two sources exist: the embedded log and Kafka.
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Protocol
 
 from trackmate_consume.ledger import Settled
@@ -12,11 +12,11 @@ from trackmate_contract.record import Record
 
 @dataclass(frozen=True, slots=True)
 class Fetched:
-    """Records in the order of each place, and what was lost to retention just before them."""
+    """Records in the order of each place, and what was lost to retention just before some."""
 
     records: Sequence[Record]
-    expired: int = 0
-    """How many were between the committed position and the first of these."""
+    expired: Mapping[int, int] = field(default_factory=dict)
+    """How many were lost just before a record, by the record's index."""
 
 
 class Source(Protocol):

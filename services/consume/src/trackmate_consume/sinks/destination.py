@@ -137,7 +137,7 @@ def _trust(spec: Http, url: URL, secret: Secret) -> ssl.SSLContext | bool:
     trust = ssl.create_default_context()
     try:
         trust.load_verify_locations(cadata=pem)
-    except (ssl.SSLError, ValueError):  # ValueError: not ASCII, or empty
+    except (ssl.SSLError, ValueError, TypeError):  # the last for text beyond ASCII
         raise Unfit(
             path,
             f"what Secret {spec.tls.ca_secret_ref.name!r} has under {spec.tls.ca_secret_ref.key!r} "

@@ -1,0 +1,77 @@
+"""
+Hands events to an `http` sink, as the flow does.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Coroutine, Sequence
+from contextlib import asynccontextmanager
+from ipaddress import IPv4Network, IPv6Network, ip_network
+from typing import Any
+
+import uvloop
+
+from trackmate_consume.formats import FORMATS
+from trackmate_consume.sink import Document, Translated
+from trackmate_consume.sinks.connecting import Lookup, system_lookup
+from trackmate_consume.sinks.http import HttpSink
+from trackmate_contract.pipeline import Http
+from trackmate_contract.record import Record, Stamp
+from trackmate_contract.specs import SecretKeyRef
+
+LOOPBACK = (ip_network("127.0.0.0/8"), ip_network("::1/128"))
+RUNNERS = {"asyncio": asyncio.run, "uvloop": uvloop.run}
+"""Both loops that the product runs on."""
+
+
+def event(event_id: str, *documents: bytes, head: bytes = b"") -> Translated:
+    """An event that became these documents."""
+    record = Record("events", 0, 0, event_id, None, b"{}", Stamp(0, "web"))
+    return Translated(record, tuple(Document(value, head) for value in documents or (b"{}",)))
+
+
+def http_sink(
+    spec: dict[str, Any],
+    *,
+    form: str = "json",
+    batched: bool = False,
+    secrets: dict[str, str] | None = None,
+    allowed: Sequence[IPv4Network | IPv6Network] = LOOPBACK,
+    lookup: Lookup = system_lookup,
+) -> HttpSink:
+    """A sink as declared in YAML. `secrets` are those of one Secret, by key."""
+
+    def secret(ref: SecretKeyRef) -> str | None:
+        return (secrets or {}).get(ref.key)
+
+    return HttpSink(
+        Http.model_validate(spec),
+        FORMATS[form],
+        batched=batched,
+        secret=secret,
+        allowed=allowed,
+        lookup=lookup,
+    )
+
+
+@asynccontextmanager
+async def opened(sink: HttpSink) -> AsyncIterator[HttpSink]:
+    await sink.open()
+    try:
+        yield sink
+    finally:
+        await sink.close()
+
+
+async def hand(sink: HttpSink, *batch: Translated) -> None:
+    """Open the sink, write one batch, and close it."""
+    async with opened(sink):
+        await sink.write(batch or [event("e-1")])
+
+
+async def fault(work: Coroutine[Any, Any, object]) -> Exception:
+    """What it raises; it must."""
+    try:
+        await work
+    except Exception as raised:  # noqa: BLE001 - whatever it is
+        return raised
+    raise AssertionError("nothing was raised")
