@@ -127,7 +127,7 @@ def ledger(accepted: int, *, balanced: bool, **counts: int) -> Any:
 
 
 def pipeline(**fields: object) -> Any:
-    row = {
+    row: dict[str, object] = {
         "name": "store",
         **dict.fromkeys(COUNTS, 0),
         "documents": 0,
@@ -384,13 +384,13 @@ def test_throughput_is_what_was_settled_between_two_looks(page: Page, standin: S
     tell_pipelines(standin, pipeline(settled=100))
     open_console(page)
     throughput = page.locator(".pipeline-figures > div", has_text="Throughput").locator("dd")
-    expect(throughput).to_have_text("–")
+    expect(throughput).to_have_text("\N{EN DASH}")
     tell_pipelines(standin, pipeline(settled=500))
     page.clock.run_for(2000)
     expect(throughput).to_have_text(re.compile(r"[1-9]\d* events/s"))
     tell_pipelines(standin, pipeline(settled=3))
     page.clock.run_for(2000)
-    expect(throughput).to_have_text("–")
+    expect(throughput).to_have_text("\N{EN DASH}")
 
 
 def test_the_focus_stays_where_it_is_while_figures_change(page: Page, standin: StandIn) -> None:

@@ -134,7 +134,9 @@ class Pipeline:
     async def run(self) -> None:
         """Run until cancelled; then what is being written may end and is committed."""
         try:
-            await asyncio.gather(self._flow_on(), self._replay_on())
+            async with asyncio.TaskGroup() as both:  # waits for both also when it is cancelled
+                both.create_task(self._flow_on())
+                both.create_task(self._replay_on())
         finally:
             await self._parts.program.close()
 

@@ -25,9 +25,7 @@ _IDLE_S = 4.0  # before a connection is closed: Node.js, uvicorn and Apache clos
 
 async def system_lookup(host: str) -> list[str]:
     """As this machine resolves names: its hosts file, its search domains, its name servers."""
-    found = await asyncio.get_running_loop().getaddrinfo(
-        host, None, type=socket.SOCK_STREAM, flags=socket.AI_ADDRCONFIG
-    )
+    found = await asyncio.get_running_loop().getaddrinfo(host, None, type=socket.SOCK_STREAM)
     return [str(sockaddr[0]) for *_, sockaddr in found]
 
 
