@@ -19,7 +19,7 @@ from pydantic import ValidationError
 
 from handing import LOOPBACK, RUNNERS, event, fault, hand, http_sink, opened
 from nameserver import asking, naming
-from receiver import Answer, Receiver, receiving
+from receiver import Answer, Receiver, Request, receiving
 from trackmate_consume.sink import Down, Unfit
 from trackmate_consume.sinks.guard import Blocked, Guard, is_public, plain
 
@@ -152,8 +152,8 @@ NOT_EVEN_WRITTEN = [
 
 @pytest.fixture(scope="module")
 def probe() -> Iterator[Receiver]:
-    """On all of this machine's IPv4 addresses."""
-    with receiving(at=("0.0.0.0", 0)) as backend:
+    """On all of this machine's addresses, of both kinds."""
+    with receiving(at=("::", 0)) as backend:
         yield backend
 
 
@@ -162,11 +162,16 @@ def run(request: pytest.FixtureRequest) -> Callable[..., Any]:
     return RUNNERS[request.param]
 
 
+def closing(request: Request) -> Answer:
+    return Answer(headers={"Connection": "close"})
+
+
 def test_the_probe_sees_who_may_reach_it(run: Callable[..., Any]) -> None:
     """Else that it sees nothing would say nothing."""
-    with receiving() as probe:
-        run(hand(http_sink({"url": probe.url}, allowed=LOOPBACK)))
-        assert probe.connections == 1
+    with receiving(at=("::", 0)) as probe:
+        for host in ("127.0.0.1", "[::1]", "[::ffff:127.0.0.1]", "localhost", "0x7f000001"):
+            run(hand(http_sink({"url": f"http://{host}:{probe.port}/"}, allowed=LOOPBACK)))
+        assert probe.connections == 5
 
 
 @pytest.mark.parametrize("scheme", ["http", "https"])
@@ -272,9 +277,7 @@ def test_a_connection_goes_to_the_address_that_was_judged(run: Callable[..., Any
 
 def test_every_connection_is_judged_anew(run: Callable[..., Any]) -> None:
     with (
-        receiving(
-            lambda _: Answer(headers={"Connection": "close"}), at=("127.0.0.2", 0)
-        ) as permitted,
+        receiving(closing, at=("127.0.0.2", 0)) as permitted,
         receiving(at=("127.0.0.1", permitted.port)) as probe,
         naming({"flip.example": [["127.0.0.2"], ["127.0.0.1"]]}) as server,
     ):
@@ -371,8 +374,8 @@ def test_an_address_is_judged_alike_in_its_ipv6_form(address: IPv4Address) -> No
 )
 def test_public_addresses_are_asked_by_https_on_its_ports(
     port: int,
-    encrypted: bool,
-    permitted: bool,  # noqa: FBT001 - a table's cell
+    encrypted: bool,  # noqa: FBT001 - a table's cell
+    permitted: bool,  # noqa: FBT001 - ditto
 ) -> None:
     guard = Guard("hooks.example", port, encrypted)
     if permitted:

@@ -2,14 +2,15 @@
 A name server whose answers change: each question about a name gets the next answer of its list, and
 the last one for ever. Every answer lives for 0 seconds.
 
-It speaks DNS over UDP. `asking` asks it in the place of the system's resolver; in `rebinding.py` the
-system's own resolver does.
+It speaks DNS over UDP. `asking` asks it in the place of the system's resolver; in `rebinding.py`
+the system's own resolver does.
 """
 
 import asyncio
 import socket
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from ipaddress import ip_address
 from socketserver import BaseRequestHandler, ThreadingUDPServer
 from threading import Lock, Thread
 
@@ -38,7 +39,8 @@ class NameServer:
             reply.header.rcode = RCODE.NXDOMAIN
         for address in addresses or ():
             if (":" in address) == (kind == "AAAA"):
-                data = AAAA(address) if kind == "AAAA" else A(address)
+                packed = tuple(ip_address(address).packed)
+                data = AAAA(packed) if kind == "AAAA" else A(packed)
                 reply.add_answer(RR(name, question.q.qtype, rdata=data, ttl=0))
         return reply
 

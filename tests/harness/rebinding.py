@@ -18,7 +18,7 @@ import trustme
 
 from handing import event, http_sink, opened
 from nameserver import naming
-from receiver import Answer, receiving
+from receiver import Answer, Request, receiving
 from trackmate_consume.sink import Down
 
 PUBLIC = "93.184.216.34"
@@ -33,9 +33,7 @@ def main() -> None:
     turns = [[PUBLIC], ["127.0.0.1"], [PUBLIC, "127.0.0.1"], [PUBLIC, "::1"]]
     with (
         naming({NAME: turns}, at=("127.0.0.1", 53)) as server,
-        receiving(
-            lambda _: Answer(headers={"Connection": "close"}), tls=tls, at=(PUBLIC, 443)
-        ) as far,
+        receiving(_closing, tls=tls, at=(PUBLIC, 443)) as far,
         receiving(tls=tls, at=("127.0.0.1", 443)) as probe,
     ):
         said = asyncio.run(_hand(authority.cert_pem.bytes().decode(), times=len(turns)))
@@ -46,6 +44,10 @@ def main() -> None:
             "said": said,
         }
     print(json.dumps(found))
+
+
+def _closing(request: Request) -> Answer:
+    return Answer(headers={"Connection": "close"})
 
 
 def _own_network() -> None:

@@ -117,7 +117,8 @@ def receiving(
     class Handler(_Handler):
         receiver = backend
 
-    with _Listener(at, Handler) as listener:
+    listening = _Listener6 if ":" in at[0] else _Listener
+    with listening(at, Handler) as listener:
         listener.tls = tls
         backend.port = listener.server_port
         backend.scheme = "https" if tls else "http"
@@ -173,6 +174,12 @@ class _Listener(ThreadingHTTPServer):
 
     def handle_error(self, request: object, client_address: object) -> None:
         """Quiet: a client may go at any time, and one that trusts nobody does so in its TLS."""
+
+
+class _Listener6(_Listener):
+    """At `::` for IPv4 too."""
+
+    address_family = socket.AF_INET6
 
 
 class _Handler(BaseHTTPRequestHandler):

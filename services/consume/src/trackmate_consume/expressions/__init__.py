@@ -1,4 +1,1 @@
-"""
-Filters (CEL) and transforms (jq). Filters that only compare run here, as closures (`comparing`);
-everything else runs in a child process with limits (`child`, `process`).
-"""
+"""Filter and transform: CEL and jq, in a child process where their cost is not bounded by form."""

@@ -1,253 +1,281 @@
 """
-The program of the child process: compiles a filter and a transform, takes events on standard input
-and answers on standard output, one by one. It ends when its input ends.
+The program of the child process: it compiles a filter and a transform with the libraries that know
+CEL and jq, and runs them on events. Neither library bounds its cost, so the process is confined
+before it sees any expression, and ended by the kernel when an event takes too much.
 
-It gives up what it does not need before it reads the first word of an expression: it can open no
-file and no socket, start no process and write no file. A timer ends it when an event takes too much
-processor time, the address space when one takes too much memory; the parent sees by which signal it
-ended, and starts another.
+Started as `python -I -m trackmate_consume.expressions.child`, without an environment, with one pipe
+in and one out. It ends when the pipe in is closed: when the parent dies, too.
 """
 
-import contextlib
-import json
 import os
 import re
 import resource
 import signal
 import sys
+import time
 from collections.abc import Callable, Iterator
-from typing import Any, NamedTuple
+from contextlib import contextmanager
+from typing import Any, BinaryIO
 
 import jq
-import msgspec
+from cel_expr_python import cel
 
-from trackmate_consume.expressions.frames import LENGTH, Answer, Job, Task, frame
-from trackmate_consume.expressions.refused import PRELUDE, first_refused
-
-_NICE = 5
-_LONGEST_DETAIL = 500  # characters
-_MOST_TIMES = 4  # an output may be this many times its event,
-_MOST_MORE = 65_536  # and this many bytes more
-
-_FUNCTIONS = frozenset(
-    ["size", "contains", "startsWith", "endsWith", "matches", "timestamp", "duration", "int", "uint", "double", "string", "bytes", "type", "dyn", "getFullYear", "getMonth", "getDayOfYear", "getDayOfMonth", "getDate", "getDayOfWeek", "getHours", "getMinutes", "getSeconds", "getMilliseconds"]
+from trackmate_consume.expressions import reading
+from trackmate_consume.expressions.messages import (
+    Answer,
+    Batch,
+    Compiled,
+    Event,
+    Job,
+    Limits,
+    batch_decoder,
+    frame,
+    job_decoder,
 )
 
+Filter = Callable[[Any, Any], Answer | None]
+"""From `event` and `tm` to why the event does not pass; None where it does."""
+Transform = Callable[[Event], Answer]
 
-class Misspelt(Exception):  # noqa: N818 - what the expression is
-    """The path of the expression and what is wrong with it."""
-
-
-class Programs(NamedTuple):
-    filter: Callable[[Task], Answer | None] | None
-    """None where the event passes."""
-    transform: Callable[[Task], Answer] | None
+_NICE = 5
+_FLUSH_BYTES = 1 << 16
+_FLUSH_S = 0.02
+_LONGEST_DETAIL = 500  # characters
+_LARGEST_INTEGER = (1 << 63) - 1
 
 
 def main() -> None:
-    job = msgspec.msgpack.decode(_read(), type=Job)
-    if job.filter is not None:
-        import cel  # noqa: F401 - while files can still be opened
-    _confine(job.memory_bytes)
-    signal.setitimer(signal.ITIMER_PROF, job.compile_cpu_s)
-    try:
-        programs = Programs(
-            _filter(job.filter) if job.filter is not None else None,
-            _transform(job.jq) if job.jq is not None else None,
-        )
-    except Misspelt as fault:
-        _say(Answer("misspelt", *fault.args))
+    """Serve until the pipe in is closed."""
+    pipe = os.fdopen(0, "rb")
+    content = _read(pipe)
+    if content is None:
         return
-    _say(Answer("ready"))
-    take = msgspec.msgpack.Decoder(Task)
-    while body := _read():
-        task = take.decode(body)
-        signal.setitimer(signal.ITIMER_PROF, job.cpu_s)
-        answer = _answer(programs, task)
-        signal.setitimer(signal.ITIMER_PROF, 0)
-        _say(answer)
+    job = job_decoder.decode(content)
+    _confine(job.limits)
+    _write(frame([]))
+    accept = _compiled(job.limits, lambda: _filter(job.filter)) if job.filter else None
+    make = _compiled(job.limits, lambda: _transform(job)) if job.transform else None
+    while (content := _read(pipe)) is not None:
+        _serve(batch_decoder.decode(content), job.limits, accept, make)
 
 
-def _confine(memory_bytes: int) -> None:
+def _read(pipe: BinaryIO) -> bytes | None:
+    head = pipe.read(4)
+    return pipe.read(int.from_bytes(head, "little")) if head else None
+
+
+def _write(content: bytes) -> None:
+    while content:
+        content = content[os.write(1, content) :]
+
+
+def _confine(limits: Limits) -> None:
+    """No further file, socket or process, no core, no more memory; what is imported stays."""
+    signal.signal(signal.SIGPIPE, signal.SIG_DFL)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the parent
     os.nice(_NICE)
-    os.chdir("/")
-    for kind in (resource.RLIMIT_NOFILE, resource.RLIMIT_CORE, resource.RLIMIT_FSIZE):
-        resource.setrlimit(kind, (0, 0))
-    with contextlib.suppress(ValueError, OSError):
-        resource.setrlimit(resource.RLIMIT_NPROC, (0, 0))
-    with contextlib.suppress(ValueError, OSError):  # macOS has no such limit
-        most = _address_space() + memory_bytes
-        resource.setrlimit(resource.RLIMIT_AS, (most, most))
+    for what, most in (
+        (resource.RLIMIT_AS, limits.memory),
+        (resource.RLIMIT_CORE, 0),
+        (resource.RLIMIT_FSIZE, 0),
+        (resource.RLIMIT_NPROC, 0),
+        (resource.RLIMIT_NOFILE, 0),
+    ):
+        _, hard = resource.getrlimit(what)
+        resource.setrlimit(what, (min(most, hard) if hard >= 0 else most,) * 2)
 
 
-def _address_space() -> int:
-    """In bytes, as far as the system says."""
-    return _STATM_PAGES * resource.getpagesize()
-
-
-def _statm_pages() -> int:
+@contextmanager
+def _cpu(most_s: float) -> Iterator[None]:
+    """The kernel ends the process (SIGPROF) when it takes more CPU time, its own and the system's."""
+    signal.setitimer(signal.ITIMER_PROF, most_s)
     try:
-        with open("/proc/self/statm", encoding="ascii") as statm:  # noqa: PTH123 - no more modules
-            return int(statm.read().split()[0])
-    except OSError:
-        return 1 << 16
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_PROF, 0)
 
 
-_STATM_PAGES = _statm_pages()
+# compiling
 
 
-def _read() -> bytes:
-    """The next frame's body; empty at the end."""
-    head = sys.stdin.buffer.read(LENGTH.size)
-    return sys.stdin.buffer.read(*LENGTH.unpack(head)) if len(head) == LENGTH.size else b""
-
-
-def _say(answer: Answer) -> None:
-    left = memoryview(frame(answer))
-    while left:
-        left = left[os.write(1, left) :]
-
-
-def _answer(programs: Programs, task: Task) -> Answer:
-    if programs.filter is not None:
-        try:
-            stopped = programs.filter(task)
-        except MemoryError:
-            return Answer("dead", "filter_limit", "the filter took more memory than it may")
-        if stopped is not None:
-            return stopped
-    if programs.transform is None:
-        return Answer("made")
-    if programs.filter is not None:
-        _say(Answer("passed"))
+def _compiled(limits: Limits, make: Callable[[], tuple[Any, bytes]]) -> Any:
+    """What was made, after telling the parent; None where it cannot run."""
     try:
-        return programs.transform(task)
+        with _cpu(limits.compile_cpu_s):
+            made, tree = make()
+    except (ValueError, RuntimeError) as fault:
+        _write(frame(Compiled(fault=_said(str(fault)))))
+        return None
     except MemoryError:
-        return Answer("dead", "transform_limit", "the transform took more memory than it may")
+        _write(frame(Compiled(fault=_too_large(limits))))
+        return None
+    _write(frame(Compiled(tree=tree)))
+    return made
 
 
-# filter
-
-
-def _filter(text: str) -> Callable[[Task], Answer | None]:
-    import cel
-
+def _filter(text: str) -> tuple[Filter, bytes]:
+    """Raises ValueError where it cannot run."""
+    dyn = cel.Type.DYN
     try:
-        program = cel.compile(text)
-    except Exception as fault:  # noqa: BLE001 - whatever the library says
-        raise Misspelt("spec.filter", _cel_words(str(fault))) from None
-    _check_names(text, program)
+        program = cel.NewEnv(variables={"event": dyn, "tm": dyn}).compile(text)
+    except RuntimeError as fault:
+        raise ValueError(_cel_faults(str(fault))) from None
+    kind = program.return_type().name()
+    if kind not in {"BOOL", "DYN"}:
+        raise ValueError(f"it says {kind.lower()}, and a filter says true or false; compare it")
 
-    def decide(task: Task) -> Answer | None:
-        seen = {"event": _decoded(task.event), "tm": _decoded(task.tm) if task.tm else None}
-        try:
-            said = program.execute(seen)
-        except (KeyError, IndexError):
-            return Answer("filtered", "missing")
-        except MemoryError:
-            raise
-        except BaseException as fault:  # noqa: BLE001 - a panic of the library is no Exception
-            return Answer("dead", "filter_error", _short(str(fault)))
-        if said is True:
+    def accept(event: Any, tm: Any) -> Answer | None:
+        result = _evaluated(program, event, tm)
+        value = result.value()
+        if value is True:
             return None
-        if said is False:
-            return Answer("filtered", "false")
-        words = f"the filter said {said!r}, which is neither true nor false"
-        return Answer("dead", "filter_error", _short(words))
+        if value is False:
+            return Answer(reason="false")
+        if result.type().name() == "ERROR":
+            return _cel_error(str(value))
+        kind = result.type().name().lower()
+        return Answer(reason="filter_error", detail=f"it says {kind}, and not true or false")
 
-    return decide
-
-
-def _check_names(text: str, program: Any) -> None:
-    for name in program.variables():
-        bound = re.search(rf"\(\s*{re.escape(name)}\s*,", text)  # as in all(x, …)
-        if name not in {"event", "tm", *_FUNCTIONS} and not bound:
-            words = f"there is no {name!r}; there are 'event' and 'tm'"
-            raise Misspelt("spec.filter", _place(text, name) + words)
-    for name in program.functions():
-        if name[0].isalpha() and name not in _FUNCTIONS:
-            known = ", ".join(sorted(_FUNCTIONS))
-            words = f"there is no function {name!r}; there are {known}"
-            raise Misspelt("spec.filter", _place(text, name) + words)
+    return accept, program.serialize()
 
 
-def _place(text: str, name: str) -> str:
-    found = re.search(rf"\b{re.escape(name)}\b", text)
-    if found is None:
-        return ""
-    at = found.start()
-    line, column = text.count("\n", 0, at) + 1, at - (text.rfind("\n", 0, at) + 1) + 1
-    return f"line {line}, column {column}: "
+def _evaluated(program: cel.Expression, event: Any, tm: Any) -> cel.Value:
+    """CEL has no integers beyond 64 bits: there they are doubles, as any JSON number may be."""
+    result = program.eval(data={"event": event, "tm": tm})
+    if result.type().name() == "ERROR" and "out of range for 'event" in str(result.value()):
+        return program.eval(data={"event": _bounded(event), "tm": tm})
+    return result
 
 
-def _cel_words(said: str) -> str:
+def _bounded(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {name: _bounded(item) for name, item in value.items()}
+    if isinstance(value, list):
+        return [_bounded(item) for item in value]
+    if isinstance(value, int) and abs(value) > _LARGEST_INTEGER:
+        return float(value) if value.bit_length() < sys.float_info.max_exp else float("inf")
+    return value
+
+
+def _cel_error(text: str) -> Answer:
+    """What the library says of a value that is not there, and of all else."""
+    if text.startswith("NOT_FOUND: Key not found") or "Index error: index=" in text:
+        return Answer(reason="missing")
+    return Answer(reason="filter_error", detail=_said(re.sub("^[A-Z_]+: ", "", text)))
+
+
+def _cel_faults(text: str) -> str:
+    r"""
+    >>> _cel_faults("X: ERROR: <input>:1:4: undeclared reference to 'foo' (in container '')\n | x")
+    "line 1, column 4: undeclared reference to 'foo'; there are event and tm"
     """
-    >>> _cel_words("Failed to parse expression 'a': ERROR: <input>:1:14: Syntax error: b\\n| a")
-    'line 1, column 14: Syntax error: b'
-    """
-    found = re.search(r"<input>:(\d+):(\d+): ([^\n]*)", said)
-    return _short(f"line {found[1]}, column {found[2]}: {found[3]}" if found else said)
+    found = re.findall(r"<input>:(\d+):(\d+): (.*)", text)
+    if not found:
+        return re.sub(r"^[A-Z_]+: | \[[A-Z_]+\]$", "", text)
+    return "; ".join(
+        f"line {line}, column {column}: {_cel_words(words)}" for line, column, words in found
+    )
 
 
-def _decoded(text: bytes) -> Any:
+def _cel_words(words: str) -> str:
+    words = re.sub(r" expecting \{.*\}| \[[A-Z_]+\]$", "", words)
+    return re.sub(r"(undeclared reference to '.*') \(in .*\)", r"\1; there are event and tm", words)
+
+
+def _transform(job: Job) -> tuple[Transform, bytes]:
+    """Raises ValueError where it cannot run."""
+    text, limits = job.transform or "", job.limits
     try:
-        return msgspec.json.decode(text)
-    except (msgspec.DecodeError, RecursionError):  # a number that no double holds
-        return json.loads(text)
+        jq.compile(text, args={"tm": {}})  # alone, so that positions are the user's
+        with_tm = "$tm" in text
+        names = ".[1] as $tm | .[0] | " if with_tm else ""
+        program = jq.compile(f"{names}({text}\n)|tojson")
+    except ValueError as fault:
+        raise ValueError(_jq_faults(str(fault))) from None
 
-
-# transform
-
-
-def _transform(text: str) -> Callable[[Task], Answer]:
-    refused = first_refused(text)
-    if refused is not None:
-        raise Misspelt("spec.transform.jq", str(refused))
-    _compiled(text, text, args={"tm": {}})  # alone, so that what it says of places is right
-    # One input holds both: an argument of a program is fixed when it is compiled.
-    program = _compiled(text, f".tm as $tm|.event|{PRELUDE}({text}\n)|tojson")
-
-    def make(task: Task) -> Answer:
-        both = b'{"event":%b,"tm":%b}' % (task.event, task.tm or b"null")
-        most = _MOST_TIMES * len(task.event) + _MOST_MORE
-        documents = []
+    def make(event: Event) -> Answer:
+        text, tm = event
+        most = limits.times_larger * len(text) + limits.beyond
+        given = b"[%b,%b]" % (text, tm) if with_tm and tm else text
+        documents: list[bytes] = []
         try:
-            for document in _outputs(program, both.decode()):
+            for made in program.input_text(given.decode()):
+                document = made.encode()
+                documents.append(document)
                 most -= len(document) + 1
                 if most < 0:
-                    words = "the transform makes more than 4 times the event and 64 KiB"
-                    return Answer("dead", "transform_limit", words)
-                documents.append(document)
+                    return _too_long(limits)
         except ValueError as fault:
-            return Answer("dead", "transform_error", _short(str(fault)))
-        return Answer("made", documents=documents) if documents else Answer("filtered", "empty")
+            return Answer(reason="transform_error", detail=_said(str(fault)))
+        return Answer(documents)
 
-    return make
-
-
-def _outputs(program: Any, text: str) -> Iterator[bytes]:
-    for output in program.input_text(text):
-        yield output.encode("utf-8", "replace")
+    return make, b""
 
 
-def _compiled(text: str, wrapped: str, args: dict[str, Any] | None = None) -> Any:
-    try:
-        return jq.compile(wrapped, args=args)
-    except ValueError as fault:
-        raise Misspelt("spec.transform.jq", _jq_words(str(fault))) from None
-
-
-def _jq_words(said: str) -> str:
-    """
-    >>> _jq_words("jq: error: foo/0 is not defined at <top-level>, line 1, column 2:\\n    (foo")
+def _jq_faults(text: str) -> str:
+    r"""
+    >>> _jq_faults("jq: error: foo/0 is not defined at <top-level>, line 1, column 2:\n    foo\n  ^")
     'line 1, column 2: foo/0 is not defined'
     """
-    found = re.match(r"jq: error: (.*?) at <top-level>, line (\d+), column (\d+)", said, re.DOTALL)
-    return _short(f"line {found[2]}, column {found[3]}: {found[1]}" if found else said)
+    found = re.findall(r"jq: error: (.*) at <top-level>, line (\d+), column (\d+)", text)
+    if not found:
+        return re.sub(r"^jq: error: ", "", text)
+    return "; ".join(f"line {line}, column {column}: {words}" for words, line, column in found)
 
 
-def _short(words: str) -> str:
-    return words if len(words) <= _LONGEST_DETAIL else words[: _LONGEST_DETAIL - 1] + "…"
+# running
+
+
+def _serve(batch: Batch, limits: Limits, accept: Filter | None, make: Transform | None) -> None:
+    answers: list[Answer] = []
+    size, flushed = 0, time.monotonic()
+    for event in batch.events:
+        with _cpu(limits.cpu_s):
+            answer = _accepted(event, accept) if accept else None
+            if answer is None and make:
+                if accept and batch.careful:
+                    _write(frame([]))
+                answer = _made(event, limits, make)
+        answers.append(answer or Answer())
+        size += sum(map(len, answers[-1].documents))
+        now = time.monotonic()
+        if batch.careful or size > _FLUSH_BYTES or now - flushed > _FLUSH_S:
+            _write(frame(answers))
+            answers, size, flushed = [], 0, now
+    if answers:
+        _write(frame(answers))
+
+
+def _accepted(event: Event, accept: Filter) -> Answer | None:
+    try:
+        value = reading.value(event[0])
+        return accept(value, reading.value(event[1]) if event[1] else None)
+    except MemoryError:
+        return Answer(reason="filter_limit", detail="it took too much memory")
+    except RuntimeError as fault:  # the library's own bound on loops
+        return Answer(reason="filter_limit", detail=_said(str(fault)))
+    except ValueError as fault:
+        return Answer(reason="filter_error", detail=_said(f"the event is no JSON: {fault}"))
+
+
+def _made(event: Event, limits: Limits, make: Transform) -> Answer:
+    try:
+        return make(event)
+    except MemoryError:
+        return Answer(reason="transform_limit", detail=_too_large(limits))
+
+
+def _too_large(limits: Limits) -> str:
+    return f"it took more than {limits.memory >> 20} MiB of memory"
+
+
+def _too_long(limits: Limits) -> Answer:
+    most = f"{limits.times_larger} times the event and {limits.beyond >> 10} KiB"
+    return Answer(reason="transform_limit", detail=f"its documents are larger than {most}")
+
+
+def _said(words: str) -> str:
+    return words[:_LONGEST_DETAIL].encode("utf-8", "replace").decode()
 
 
 if __name__ == "__main__":

@@ -22,7 +22,29 @@ _TOKEN = re.compile(
 )
 _WORDS = {"true": True, "false": False, "null": None}
 _RESERVED = frozenset(
-    ["true", "false", "null", "in", "as", "break", "const", "continue", "else", "for", "function", "if", "import", "let", "loop", "package", "namespace", "return", "var", "void", "while"]
+    [
+        "true",
+        "false",
+        "null",
+        "in",
+        "as",
+        "break",
+        "const",
+        "continue",
+        "else",
+        "for",
+        "function",
+        "if",
+        "import",
+        "let",
+        "loop",
+        "package",
+        "namespace",
+        "return",
+        "var",
+        "void",
+        "while",
+    ]
 )
 
 
@@ -147,7 +169,7 @@ class _Parser:
             if isinstance(value, int) and value not in _INT64:
                 raise _Outside
             return value
-        if negative or kind == "mark" or kind == "end":
+        if negative or kind in {"mark", "end"}:
             raise _Outside
         if kind == "text":
             return text[1:-1]

@@ -56,7 +56,7 @@ class _Ended(Exception):  # noqa: N818 - what the child has
 
 
 class Child:
-    """A filter and a transform in a process of their own; `filter` None: it is decided elsewhere."""
+    """A filter and a transform in a process of their own; either may be None."""
 
     def __init__(self, filter_: str | None, jq: str | None, limits: Limits) -> None:
         self._limits = limits

@@ -1,92 +1,113 @@
 """
-What a jq program may not name: modules, other inputs, the process's surroundings, and its end. Pure.
+The words of jq that a transform may not use: they read what is not there (files, the environment,
+other events), or end the event without a word.
+
+The child has none of that anyway; here it is said before the pipeline starts, and where.
 """
 
 import re
 from collections.abc import Iterator
 from typing import NamedTuple
 
-_WHY = {
-    "import": "there are no modules",
-    "include": "there are no modules",
-    "modulemeta": "there are no modules",
-    "get_search_list": "there are no modules",
-    "input": "a program sees one event",
-    "inputs": "a program sees one event",
-    "input_filename": "an event has no file",
-    "input_line_number": "an event has no file",
-    "env": "there is no environment",
-    "$ENV": "there is no environment",
-    "debug": "nobody reads it; use 'trackmate try'",
-    "stderr": "nobody reads it; use 'trackmate try'",
-    "halt": "it would end the program for all events; use 'empty' or 'error'",
-    "halt_error": "it would end the program for all events; use 'error'",
+_NO_MODULES = "a transform has no modules: write the definitions into it"
+_NO_OTHERS = "a transform sees one event at a time: use . for it"
+_NO_ENVIRONMENT = "a transform has no environment: write the value into it"
+_NO_HALT = "a transform goes on with the next event: use empty for no document, error for a fault"
+_NO_FILES = "a transform reads no files"
+
+REFUSED = {
+    "import": _NO_MODULES,
+    "include": _NO_MODULES,
+    "modulemeta": _NO_MODULES,
+    "get_search_list": _NO_MODULES,
+    "input": _NO_OTHERS,
+    "inputs": _NO_OTHERS,
+    "env": _NO_ENVIRONMENT,
+    "$ENV": _NO_ENVIRONMENT,
+    "halt": _NO_HALT,
+    "halt_error": _NO_HALT,
+    "input_filename": _NO_FILES,
+    "input_line_number": _NO_FILES,
 }
+"""By word, why not and what instead."""
 
-PRELUDE = "{} as $ENV|" + "".join(
-    f'def {name}:error("{name} is refused");'
-    for name in _WHY
-    if name not in {"import", "include", "$ENV"}
+_TOKEN = re.compile(
+    r"""(?P<comment>\#[^\n]*)
+      | (?P<field>\.[A-Za-z_]\w*)
+      | (?P<word>\$?[A-Za-z_]\w*(?:::[A-Za-z_]\w*)*)
+      | (?P<sign>["()\[\]{}:,;])
+      | (?P<rest>.)""",
+    re.VERBOSE | re.DOTALL,
 )
-"""Goes before a program, so that none of them is there, however it is written."""
+_STRING = re.compile(r'(?:[^"\\]|\\(?!\().)*', re.DOTALL)
+_CLOSING = {")": "(", "]": "[", "}": "{"}
 
 
-class Refused(NamedTuple):
-    """A name that is refused, where it stands (line and column from 1), and why."""
+class Found(NamedTuple):
+    """A refused word, where it stands, from 1."""
 
-    name: str
+    word: str
     line: int
     column: int
-    why: str
-
-    def __str__(self) -> str:
-        return f"line {self.line}, column {self.column}: {self.name!r} is refused: {self.why}"
 
 
-def first_refused(program: str) -> Refused | None:
+def find(program: str) -> Iterator[Found]:
     """
-    >>> str(first_refused(".a | env"))
-    "line 1, column 6: 'env' is refused: there is no environment"
-    >>> first_refused("{env: .input, debug, s: \\"halt\\"} # stderr")
+    The refused words that the program calls. Fields, names in objects, text and what the program
+    defines by itself are none.
+
+    >>> [found.word for found in find('{env, a: .input, b: input} | "env \\\\($ENV)"')]
+    ['input', '$ENV']
     """
-    for name, at in _names(program):
-        if name in _WHY:
-            line = program.count("\n", 0, at) + 1
-            column = at - (program.rfind("\n", 0, at) + 1) + 1
-            return Refused(name, line, column, _WHY[name])
-    return None
+    defined = set(re.findall(r"\bdef\s+(\w+)", program))
+    for word, at in _called(program):
+        if word in REFUSED and word not in defined:
+            before = program[:at]
+            yield Found(word, before.count("\n") + 1, at - before.rfind("\n"))
 
 
-_CODE = re.compile(
-    r"\s+|#[^\n]*|(?P<field>\.\s*[A-Za-z_]\w*)|(?P<name>\$?[A-Za-z_]\w*(?:::\w+)*)|(?P<mark>.)",
-    re.DOTALL | re.ASCII,
-)
-_TEXT = re.compile(r"(?P<code>\\\()|\\.|(?P<end>\")|[^\\\"]+|\\", re.DOTALL)
-
-
-def _names(program: str) -> Iterator[tuple[str, int]]:
-    """Every name outside of strings, comments, fields and keys, with its offset."""
-    open_: list[str] = []  # brackets, and '"' for a string
-    before = ""
-    at = 0
+def _called(program: str) -> Iterator[tuple[str, int]]:
+    """Every word that is no field and no name in an object, with its place."""
+    inside: list[str] = []  # what is open: brackets, and " for text
+    at, before = 0, ""
     while at < len(program):
-        inside_text = bool(open_) and open_[-1] == '"'
-        match = (_TEXT if inside_text else _CODE).match(program, at)
-        assert match is not None  # noqa: S101 - both patterns take any character
-        at = match.end()
-        if match.lastgroup is None:
-            continue
-        if match.lastgroup == "name" and not (open_[-1:] == ["{"] and before in {"{", ","}):
-            yield match[0], match.start()
-        _open_or_close(open_, match)
-        before = match[0]
+        token = _TOKEN.match(program, at)
+        if token is None:
+            return
+        at = token.end()
+        text = token[0]
+        if token["word"] and not _is_name(inside, before, program[at:]):
+            yield text, token.start()
+        elif text == '"':
+            inside.append(text)
+            at = _past_text(program, at, inside)
+        elif text == ")" and inside[-2:] == ['"', "("]:
+            inside.pop()
+            at = _past_text(program, at, inside)
+        elif token["sign"]:
+            _nest(inside, text)
+        if not text.isspace():
+            before = text
 
 
-def _open_or_close(open_: list[str], match: re.Match[str]) -> None:
-    found = match[0]
-    if match.lastgroup == "code":
-        open_.append("(")
-    elif match.lastgroup == "end" or (found in {")", "]", "}"} and open_):
-        open_.pop()
-    elif match.lastgroup == "mark" and found in {"(", "[", "{", '"'}:
-        open_.append(found)
+def _past_text(program: str, at: int, inside: list[str]) -> int:
+    """Where the text ends, or a \\( in it begins."""
+    token = _STRING.match(program, at)
+    at = token.end() if token else at
+    if program.startswith("\\(", at):
+        inside.append("(")
+        return at + 2
+    inside.pop()
+    return at + 1
+
+
+def _nest(inside: list[str], sign: str) -> None:
+    if sign in "([{":
+        inside.append(sign)
+    elif sign in _CLOSING and inside and inside[-1] == _CLOSING[sign]:
+        inside.pop()
+
+
+def _is_name(inside: list[str], before: str, behind: str) -> bool:
+    """In `{env: 1}` and `{env}` the word names a member."""
+    return bool(inside) and inside[-1] == "{" and before in {"{", ","}

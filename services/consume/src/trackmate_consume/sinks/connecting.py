@@ -18,7 +18,7 @@ from trackmate_consume.sink import Down
 from trackmate_consume.sinks.guard import Guard, plain
 
 Lookup = Callable[[str], Awaitable[Sequence[str]]]
-"""All addresses of a name. Raises OSError or UnicodeError where there are none."""
+"""All addresses of a name. Raises `socket.gaierror` or UnicodeError where there are none."""
 
 _IDLE_S = 4.0  # before a connection is closed: Node.js, uvicorn and Apache close theirs after 5 s
 
@@ -87,7 +87,7 @@ class _Resolver(AbstractResolver):
             if fault.errno == socket.EAI_AGAIN:
                 raise Down(f"the name server does not answer, asked for {host!r}") from None
             return ()
-        except (OSError, UnicodeError):
+        except UnicodeError:  # no name can be like this
             return ()
 
     async def close(self) -> None:
