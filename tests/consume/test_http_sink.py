@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 from importlib.metadata import version
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -23,6 +24,7 @@ from trackmate_consume.ledger import Outcome
 from trackmate_consume.sink import Disabled, Down, Refused, Unfit
 from trackmate_consume.sinks.http import HttpSink
 
+PAGE = (Path(__file__).parents[2] / "docs" / "sinks-http.md").read_text("utf-8")
 CANARY = "canary-4f1d9a7c"
 HEADER_REF = {"valueFrom": {"secretKeyRef": {"name": "crm", "key": "token"}}}
 SIGNING = {"secretRef": {"name": "crm", "key": "signing"}}
@@ -620,3 +622,23 @@ def test_an_address_is_written_as_addresses_are() -> None:
 
     assert said.path == "spec.sink.http.url"
     assert str(said) == "'127.1' is an address in disguise; write '127.0.0.1'"
+
+
+@pytest.mark.parametrize(
+    ("spec", "secrets"),
+    [
+        ({"headers": [{"name": "x-key", **HEADER_REF}]}, {}),
+        ({"headers": [{"name": "x-key", **HEADER_REF}]}, {"token": "abc\n"}),
+        ({"signing": SIGNING}, {"signing": "abc"}),
+        ({"tls": {"caSecretRef": {"name": "crm", "key": "ca"}}}, {"ca": "abc"}),
+        ({"url": "http://10.0.0.1/hooks"}, {}),
+        ({"url": "https://crm.acme.example:9200/"}, {}),
+    ],
+)
+def test_the_page_says_what_is_told(spec: dict[str, Any], secrets: dict[str, str]) -> None:
+    sink = http_sink({"url": "https://crm.acme.example/", **spec}, secrets=secrets, allowed=())
+
+    said = asyncio.run(fault(sink.open()))
+
+    assert isinstance(said, Unfit)
+    assert f"| `{said.path}`: {said} |" in PAGE

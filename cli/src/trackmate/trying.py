@@ -1,6 +1,6 @@
 """
-`trackmate try`: what a pipeline of a file makes of events, step by step. Nothing is sent or kept, and
-no instance is needed.
+`trackmate try`: what a pipeline of a file makes of events, step by step. Nothing is sent or kept,
+and no instance is needed.
 """
 
 import asyncio
@@ -17,7 +17,7 @@ from trackmate import show
 from trackmate.errors import Refusal
 from trackmate.folder import DeclaredPipeline, Misfit, Owner, read_file
 from trackmate_consume.formats import FORMATS, Unencodable
-from trackmate_consume.program import Dead, Filtered, Misspelt, Program, Result
+from trackmate_consume.program import Dead, Filtered, Program, Result
 from trackmate_contract.pipeline import Pipeline
 from trackmate_contract.record import Record, Stamp
 
@@ -81,9 +81,7 @@ async def _misspelt(declared: Sequence[DeclaredPipeline]) -> list[Misfit]:
     for one in declared:
         program = Program(one.pipeline.spec)
         try:
-            await program.compile()
-        except Misspelt as fault:
-            misfits.append(one.misfit(fault.path, str(fault)))
+            misfits += [one.misfit(fault.path, str(fault)) for fault in await program.check()]
         finally:
             await program.close()
     return misfits

@@ -1,148 +1,225 @@
 """
 The whole way from a record to its documents: filter, transform, format.
+
+Without a filter and a transform nothing is parsed. A filter that `closures` knows runs here; what
+it does not know, and every transform, runs in a child process.
 """
 
-import json
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, NamedTuple
 
 import msgspec
 
-from trackmate_consume.expressions import comparing
-from trackmate_consume.expressions.comparing import Missing, Mistyped, Seen
-from trackmate_consume.expressions.frames import Answer, Task
-from trackmate_consume.expressions.process import Child, Limits, Misspelt
-from trackmate_consume.expressions.surrogates import mended
+from trackmate_consume.expressions import closures, reading, refused, tree
+from trackmate_consume.expressions.host import Host
+from trackmate_consume.expressions.messages import Answer, Compiled, Event, Job, Limits
 from trackmate_consume.formats import FORMATS, Unencodable, raw_json
 from trackmate_consume.sink import Document
 from trackmate_contract.pipeline import PipelineSpec
 from trackmate_contract.record import Record
 
-__all__ = ["Dead", "Filtered", "Limits", "Misspelt", "Program", "Result"]
+_FILTER, _TRANSFORM = "spec.filter", "spec.transform.jq"
 
 
 class Filtered(NamedTuple):
-    """The pipeline does not want the event."""
+    """An event that is not for the sink."""
 
     reason: str
-    """`false`; `missing`: the filter names a field that is not there; `empty`: no document."""
+    """`false`, `missing` (it names a field that is not there) or `empty` (no document was made)."""
 
 
 class Dead(NamedTuple):
-    """The event cannot be translated, now or later."""
+    """An event that cannot be translated."""
 
     reason: str
     """`filter_error`, `filter_limit`, `transform_error`, `transform_limit` or `format_error`."""
     detail: str
+    """In words."""
 
 
 Result = tuple[Document, ...] | Filtered | Dead
 
 
+class Misspelt(ValueError):  # noqa: N818 - what the expression is
+    """An expression that can never run; `path` is its field in the manifest."""
+
+    def __init__(self, path: str, message: str) -> None:
+        super().__init__(message)
+        self.path = path
+
+
+_Decide = Callable[[Record, bytes], Filtered | Dead | None]
+
+
 class Program:
     """
-    What one pipeline makes of records. A filter that only compares runs here; for another filter,
-    and for a transform, there is a child process, from first need until `close`.
+    The filter, transform and format of one pipeline.
+
+    It holds a child process from the first event that needs one; `close` ends it, and it may be
+    used again after.
     """
 
     def __init__(self, spec: PipelineSpec, *, limits: Limits | None = None) -> None:
         self._form = FORMATS[spec.format]
-        self._compares = comparing.compile_filter(spec.filter) if spec.filter else None
-        asked = spec.filter if self._compares is None else None
-        self._jq = spec.transform.jq if spec.transform else None
-        self._child: Child | None = None
-        if asked is not None or self._jq is not None:
-            self._child = Child(asked, self._jq, limits or Limits())
-        self._names_tm = "tm" in f"{asked} {self._jq}"
+        self._limits = limits or Limits()
+        self._filter = spec.filter
+        self._transform = spec.transform.jq if spec.transform else None
+        self._ready = not (self._filter or self._transform)
+        self._decide: _Decide | None = None
+        self._with_tm = False
+        self._host: Host | None = None
 
-    @property
-    def child_pid(self) -> int | None:
-        """Of the child process, while there is one."""
-        return self._child.pid if self._child else None
+    async def check(self) -> list[Misspelt]:
+        """
+        Everything that is wrong with the expressions, and can be known before an event is there.
+        """
+        if self._ready:
+            return []
+        faults = [
+            Misspelt(_TRANSFORM, f"line {found.line}, column {found.column}: {_refusal(found)}")
+            for found in refused.find(self._transform or "")
+        ]
+        host = Host(Job(self._filter, self._transform, self._limits))
+        try:
+            compiled = await host.compiled()
+        finally:
+            await host.close()
+        paths = [path for path, text in self._expressions() if text]
+        said = {fault.path for fault in faults}
+        faults += [
+            Misspelt(path, result.fault)
+            for path, result in zip(paths, compiled, strict=False)
+            if result.fault and path not in said
+        ]
+        if not faults:
+            self._prepare(compiled)
+        return sorted(faults, key=lambda fault: fault.path)
 
     async def compile(self) -> None:
-        """Raises Misspelt for all that can be found before the first event."""
-        if self._child is not None:
-            await self._child.start()
+        """Raises Misspelt, with the first thing that is wrong."""
+        for fault in await self.check():
+            raise fault
 
     async def translate(self, records: Sequence[Record]) -> list[Result]:
-        """One result a record, in order. Raises Misspelt."""
-        if self._compares is None and self._child is None:
-            return [self._encoded(record, (_text(record),)) for record in records]
-        results: list[Result | None] = [self._compared(record) for record in records]
-        left = [index for index, result in enumerate(results) if result is None]
-        answers: Sequence[Answer | None] = [None] * len(left)
-        if self._child is not None and left:
-            answers = await self._child.ask([self._task(records[index]) for index in left])
-        for index, answer in zip(left, answers, strict=True):
-            results[index] = self._result(records[index], answer)
-        return [result for result in results if result is not None]
+        """One result a record, in order. Safe to cancel. Raises Misspelt."""
+        if not self._ready:
+            await self.compile()
+        if not self._decide and not self._host:
+            return [self._formed(_text(record), record) for record in records]
+        return await self._translated(records)
 
     async def close(self) -> None:
         """End the child process."""
-        if self._child is not None:
-            await self._child.close()
+        if self._host is not None:
+            await self._host.close()
 
-    def _compared(self, record: Record) -> Filtered | Dead | None:
-        """What the filter says here; None for an event that goes on."""
-        if self._compares is None:
-            return None
-        tm = _tm(record) if self._compares.reads_tm else None
-        try:
-            said = self._compares.term(Seen(_decoded(_text(record)), tm))
-        except Missing:
-            return Filtered("missing")
-        except Mistyped as fault:
-            return Dead("filter_error", str(fault))
-        if said is True:
-            return None
-        if said is False:
-            return Filtered("false")
-        shown = repr(said)[:200]
-        words = f"the filter said {shown}, which is neither true nor false"
-        return Dead("filter_error", words)
+    def _expressions(self) -> Iterable[tuple[str, str | None]]:
+        return (_FILTER, self._filter), (_TRANSFORM, self._transform)
 
-    def _task(self, record: Record) -> Task:
-        tm = msgspec.json.encode(_tm(record)) if self._names_tm else b""
-        return Task(mended(_text(record)), tm)
+    def _prepare(self, compiled: Sequence[Compiled]) -> None:
+        in_child = self._filter
+        if self._filter:
+            try:
+                self._decide = _decision(tree.read(compiled[0].tree))
+                in_child = None
+            except tree.Foreign:
+                self._decide = None
+        if in_child or self._transform:
+            self._with_tm = "tm" in (in_child or "") or "$tm" in (self._transform or "")
+            self._host = Host(Job(in_child, self._transform, self._limits))
+        self._ready = True
 
-    def _result(self, record: Record, answer: Answer | None) -> Result:
-        if answer is None or (answer.kind == "made" and self._jq is None):
-            return self._encoded(record, (_text(record),))
-        if answer.kind == "made":
-            return self._encoded(record, answer.documents)
-        if answer.kind == "filtered":
+    async def _translated(self, records: Sequence[Record]) -> list[Result]:
+        texts = [reading.whole(_text(record)) for record in records]
+        decided = [self._decided(record, text) for record, text in zip(records, texts, strict=True)]
+        if self._host is None:
+            return [
+                result or self._formed(_text(record), record)
+                for record, result in zip(records, decided, strict=True)
+            ]
+        events: list[Event] = [
+            (text, _json(_tm(record)) if self._with_tm else None)
+            for record, text, result in zip(records, texts, decided, strict=True)
+            if result is None
+        ]
+        answers = iter(await self._host.answers(events))
+        return [
+            result or self._answered(next(answers), record)
+            for record, result in zip(records, decided, strict=True)
+        ]
+
+    def _decided(self, record: Record, text: bytes) -> Filtered | Dead | None:
+        return self._decide(record, text) if self._decide else None
+
+    def _answered(self, answer: Answer, record: Record) -> Result:
+        if answer.reason in {"false", "missing"}:
             return Filtered(answer.reason)
-        return Dead(answer.reason, answer.detail)
+        if answer.reason:
+            return Dead(answer.reason, answer.detail)
+        if self._transform is None:
+            return self._formed(_text(record), record)
+        if not answer.documents:
+            return Filtered("empty")
+        documents: list[Document] = []
+        for part, text in enumerate(answer.documents):
+            made = self._formed(text, record, part)
+            if isinstance(made, Dead):
+                return made
+            documents += made
+        return tuple(documents)
 
-    def _encoded(self, record: Record, texts: Sequence[bytes]) -> Result:
+    def _formed(self, text: bytes, record: Record, part: int = 0) -> tuple[Document] | Dead:
         try:
-            encode = self._form.encode
-            return tuple([encode(text, record, part) for part, text in enumerate(texts)])
+            return (self._form.encode(text, record, part),)
         except Unencodable as fault:
             return Dead("format_error", str(fault))
 
 
 def _text(record: Record) -> bytes:
-    """The event as JSON text: as sent, a raw body as a string of its base64."""
+    """The event as JSON: a raw body is text that holds its base64."""
     return record.value if record.stamp.content_type is None else raw_json(record)
 
 
+_json = msgspec.json.Encoder().encode
+
+
 def _tm(record: Record) -> dict[str, Any]:
-    """What expressions see of what the platform knows."""
-    return {
+    """What expressions see of an event beside its bytes."""
+    stamp = record.stamp
+    tm = {
         "id": record.id,
         "stream": record.stream,
-        "received": record.stamp.received_ms,
-        "key": record.stamp.key,
-        "type": record.stamp.type,
         "partition": record.partition,
         "offset": record.offset,
+        "received": stamp.received_ms,
+        "key": stamp.key,
     }
+    return tm if stamp.type is None else {**tm, "type": stamp.type}
 
 
-def _decoded(text: bytes) -> Any:
-    try:
-        return msgspec.json.decode(mended(text))
-    except (msgspec.DecodeError, RecursionError):  # a number that no double holds
-        return json.loads(mended(text))
+def _decision(node: tree.Node) -> _Decide:
+    """Raises Foreign."""
+    look = closures.closure(node)
+    with_tm = tree.mentions(node, "tm")
+
+    def decide(record: Record, text: bytes) -> Filtered | Dead | None:
+        try:
+            value = look(reading.value(text), _tm(record) if with_tm else None)
+        except closures.Missing:
+            return Filtered("missing")
+        except closures.Mismatch as fault:
+            return Dead("filter_error", str(fault))
+        except ValueError as fault:
+            return Dead("filter_error", f"the event is no JSON: {fault}")
+        if value is True:
+            return None
+        if value is False:
+            return Filtered("false")
+        said = closures.kind(value)
+        return Dead("filter_error", f"the filter says {said}, and not true or false; compare it")
+
+    return decide
+
+
+def _refusal(found: refused.Found) -> str:
+    return f"{found.word!r} is not allowed: {refused.REFUSED[found.word]}"

@@ -14,7 +14,7 @@ import signal
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any, BinaryIO
 
 import jq
@@ -82,7 +82,9 @@ def _confine(limits: Limits) -> None:
         (resource.RLIMIT_NOFILE, 0),
     ):
         _, hard = resource.getrlimit(what)
-        resource.setrlimit(what, (min(most, hard) if hard >= 0 else most,) * 2)
+        least = most if hard < 0 else min(most, hard)
+        with suppress(ValueError):  # macOS does not bound the address space
+            resource.setrlimit(what, (least, least))
 
 
 @contextmanager

@@ -26,16 +26,44 @@ class Mismatch(Exception):  # noqa: N818 - what the values are
 
 
 def closure(node: Node) -> Closure:
-    """Raises Foreign where the library must run it."""
+    """The filter as a closure. Raises Foreign where the library must run it."""
+    if _searches(node) > _MOST_SEARCHES:
+        raise Foreign
+    return _closure(node)
+
+
+_MOST_SEARCHES = 8  # each may go over all that an event holds, in the process of all pipelines
+
+
+def _searches(node: Node) -> int:
+    """How often the filter looks through, or compares, what may be lists and objects."""
+    match node:
+        case Select(operand=operand):
+            return _searches(operand)
+        case Items(items):
+            return sum(map(_searches, items))
+        case Call(function, arguments):
+            here = function in {"@in", "_==_", "_!=_"} and not _is_short(arguments)
+            return here + sum(map(_searches, arguments))
+    return 0
+
+
+def _is_short(arguments: Sequence[Node]) -> bool:
+    return any(isinstance(one, Constant) for one in arguments[-2:]) and not isinstance(
+        arguments[-1], Name | Select
+    )
+
+
+def _closure(node: Node) -> Closure:
     match node:
         case Constant(value):
             return lambda event, tm: value
         case Name() | Select(tested=False) | Call("_[_]"):
             return _path(node)
         case Select(operand, field):
-            return _has(closure(operand), field)
+            return _has(_closure(operand), field)
         case Items(items):
-            return _items([closure(item) for item in items])
+            return _items([_closure(item) for item in items])
         case Call(function, arguments):
             return _call(function, arguments)
     raise Foreign
@@ -47,7 +75,7 @@ def _call(function: str, arguments: Sequence[Node]) -> Closure:
     many, make = _CALLS[function]
     if len(arguments) != many:
         raise Foreign
-    return make(*[closure(argument) for argument in arguments])
+    return make(*[_closure(argument) for argument in arguments])
 
 
 # paths
@@ -107,7 +135,7 @@ def _step(value: Any, name: str | int, *, bracketed: bool) -> Any:
             raise Missing(f"there is no field {name!r}")
         return value[name]
     if not isinstance(value, list) or not bracketed:
-        raise Mismatch(f"{name!r} is looked for in {_kind(value)}, which has no fields")
+        raise Mismatch(f"{name!r} is looked for in {kind(value)}, which has no fields")
     if isinstance(name, str):
         raise Mismatch(f"a list has no field {name!r}, only numbers")
     if not 0 <= name < len(value):
@@ -119,7 +147,7 @@ def _has(operand: Closure, field: str) -> Closure:
     def has(event: Any, tm: Any) -> bool:
         value = operand(event, tm)
         if not isinstance(value, dict):
-            raise Mismatch(f"{field!r} is looked for in {_kind(value)}, which has no fields")
+            raise Mismatch(f"{field!r} is looked for in {kind(value)}, which has no fields")
         return field in value
 
     return has
@@ -155,7 +183,7 @@ def _either(left: Closure, right: Closure, *, wins: bool, sign: str) -> Closure:
             if value is wins:
                 return wins
             if not isinstance(value, bool):
-                odd = odd or Mismatch(f"{sign} needs true or false, and here is {_kind(value)}")
+                odd = odd or Mismatch(f"{sign} needs true or false, and here is {kind(value)}")
         if fault or odd:
             raise fault or odd  # type: ignore[misc] - one of them is there
         return not wins
@@ -167,7 +195,7 @@ def _not(operand: Closure) -> Closure:
     def negated(event: Any, tm: Any) -> bool:
         value = operand(event, tm)
         if not isinstance(value, bool):
-            raise Mismatch(f"! needs true or false, and here is {_kind(value)}")
+            raise Mismatch(f"! needs true or false, and here is {kind(value)}")
         return not value
 
     return negated
@@ -208,7 +236,7 @@ def _ordered(sign: str, compare: Callable[[Any, Any], bool]) -> Callable[..., Cl
                 return compare(one, other)
             if kind in _NUMBERS and other_kind in _NUMBERS:
                 return compare(one, other)
-            raise Mismatch(f"{sign} does not compare {_kind(one)} with {_kind(other)}")
+            raise Mismatch(f"{sign} does not compare {kind(one)} with {kind(other)}")
 
         return ordered
 
@@ -219,10 +247,12 @@ def _in(left: Closure, right: Closure) -> Closure:
     def found(event: Any, tm: Any) -> bool:
         wanted, there = left(event, tm), right(event, tm)
         if isinstance(there, list):
+            if isinstance(wanted, str):
+                return wanted in there
             return any(_same(wanted, item) for item in there)
         if isinstance(there, dict) and isinstance(wanted, str | int | float):
             return isinstance(wanted, str) and wanted in there
-        raise Mismatch(f"in does not look for {_kind(wanted)} in {_kind(there)}")
+        raise Mismatch(f"in does not look for {kind(wanted)} in {kind(there)}")
 
     return found
 
@@ -233,7 +263,7 @@ def _text(name: str, test: Callable[[str, str], bool]) -> Callable[..., Closure]
             one, other = left(event, tm), right(event, tm)
             if isinstance(one, str) and isinstance(other, str):
                 return test(one, other)
-            raise Mismatch(f"{name} needs text, and here are {_kind(one)} and {_kind(other)}")
+            raise Mismatch(f"{name} needs text, and here are {kind(one)} and {kind(other)}")
 
         return tested
 
@@ -258,9 +288,9 @@ _CALLS: dict[str, tuple[int, Callable[..., Closure]]] = {
 """By the name that the library gives them: how many arguments, and what makes the closure."""
 
 
-def _kind(value: Any) -> str:
+def kind(value: Any) -> str:
     """
-    >>> _kind(True), _kind(1.5), _kind(None)
+    >>> kind(True), kind(1.5), kind(None)
     ('a boolean', 'a number', 'null')
     """
     return _KINDS[type(value)]

@@ -61,8 +61,7 @@ class Host:
     async def compiled(self) -> list[Compiled]:
         """How each expression of the job was compiled. Raises Unstarted."""
         async with self._turn:
-            child = await self._started()
-            return child.compiled
+            return (await self._started()).compiled
 
     async def answers(self, events: Sequence[Event]) -> list[Answer]:
         """What became of each event, in order. Raises Unstarted."""
@@ -117,13 +116,13 @@ class Host:
             case signal.SIGSEGV | signal.SIGBUS:
                 return "it called itself too deep"
             case other:
-                return f"its process was ended twice from outside (signal {other})"
+                return f"its process ended twice for no reason of its own ({_how(other)})"
 
     async def _started(self) -> "_Child":
         for _ in range(_STARTS):
             if self._child is None:
                 self._child = await _Child.start(self._job)
-            if self._child.process.returncode is None:
+            if self._child.faulty or self._child.process.returncode is None:
                 return self._child
             await self._end()
         raise Unstarted("the process for filter and transform ends as soon as it starts")
@@ -143,6 +142,11 @@ class _Child:
         self.passed = False
         """Whether the event that is worked on has passed the filter; known of careful batches."""
         self._limits = job.limits
+
+    @property
+    def faulty(self) -> bool:
+        """Whether an expression cannot run: then there is nothing to ask."""
+        return any(compiled.fault for compiled in self.compiled)
 
     @classmethod
     async def start(cls, job: Job) -> "_Child":
@@ -174,7 +178,7 @@ class _Child:
             self._send(frame(job))
             await self._receive(self._limits.start_s)
         except _Died as death:
-            said = "says nothing" if death.number is None else f"ended (signal {death.number})"
+            said = "says nothing" if death.number is None else f"ended ({_how(death.number)})"
             raise Unstarted(f"the process for filter and transform {said}") from None
         try:
             for text in (job.filter, job.transform):
@@ -189,7 +193,8 @@ class _Child:
             return f"it takes more than {self._limits.compile_cpu_s:g} s of CPU time to compile"
         if death.number in _LIMITS:
             return f"it takes more than {self._limits.memory >> 20} MiB of memory to compile"
-        raise Unstarted(f"the process for filter and transform ended (signal {death.number})")
+        said = "says nothing" if death.number is None else f"ended ({_how(death.number)})"
+        raise Unstarted(f"the process for filter and transform {said}")
 
     async def ask(self, batch: Batch) -> AsyncIterator[list[Answer]]:
         """Raises _Died."""
@@ -226,6 +231,11 @@ class _Child:
         if self.process.stdin is not None:
             self.process.stdin.close()
         await self.process.wait()
+
+
+def _how(number: int) -> str:
+    """From how a process ended, as `_Died` has it; one that exits has the code as a negative."""
+    return f"signal {number}" if number > 0 else f"exit code {-number}"
 
 
 def _some(events: Sequence[Event], start: int) -> Iterator[Event]:

@@ -23,7 +23,7 @@ Where it is about an event after all, others are taken meanwhile, and the pipeli
 """
 
 _BULK_ERRORS = re.compile(rb'"errors"\s*:\s*(true|false)')
-_BULK_BUSY = re.compile(rb'"status"\s*:\s*(429|5\d\d)')
+_BULK_DOWN = re.compile(rb'"status"\s*:\s*(401|403|404|429|5\d\d)')
 _BULK_REASON = re.compile(rb'"reason"\s*:\s*"((?:[^"\\]|\\.){0,1000})')
 
 
@@ -118,4 +118,4 @@ def bulk_fault_of(answer: Answer, words: Words) -> Exception | None:
         return None
     reason = _BULK_REASON.search(answer.body)
     said = "answered that documents failed: " + words.visible(reason[1] if reason else answer.body)
-    return Down(said) if _BULK_BUSY.search(answer.body) else Refused(said)
+    return Down(said) if _BULK_DOWN.search(answer.body) else Refused(said)
