@@ -164,14 +164,14 @@ def test_a_paused_pipeline_waits_across_a_restart_and_says_why(start_dev: StartD
             PIPELINE.format(name="a1", form="json").replace(
                 "{stdout: {}}", "{kafka: {bootstrapServers: 'k:9092', topic: t}}"
             ),
-            "spec.sink.kafka: the sink 'kafka' needs a cluster",
+            "spec.sink.kafka: the sink 'kafka' is not there yet; there are http and stdout",
         ),
         (
             PIPELINE.format(name="a1", form="json").replace(
                 "{stdout: {}}",
-                "{postgres: {connectionSecretRef: {name: db, key: url}, table: events}}",
+                "{http: {url: 'http://127.0.0.1:1/', signing: {secretRef: {name: crm, key: k}}}}",
             ),
-            "spec.sink.postgres.connectionSecretRef: no Secret 'db' with a key 'url'",
+            "spec.sink.http.signing.secretRef: no Secret 'crm' with a key 'k'",
         ),
         (
             PIPELINE.format(name="a1", form="json").replace(

@@ -79,7 +79,7 @@ def test_the_answer_is_no_when_an_event_would_be_a_dead_letter(tmp_path: Path) -
 def test_the_written_lines_begin_with_the_columns(
     tmp_path: Path, shown: pytest.CaptureFixture[str]
 ) -> None:
-    path = pipeline(tmp_path, "true", "{a, b: .a}", "csv")
+    path = pipeline(tmp_path, "1 == 1", "{a, b: .a}", "csv")
 
     assert steps(path, events(tmp_path, '{"a":"=1"}'), shown)[0]["written"] == ["a,b", "'=1,'=1"]
 
@@ -87,7 +87,7 @@ def test_the_written_lines_begin_with_the_columns(
 def test_an_event_over_several_lines_is_one_event(
     tmp_path: Path, shown: pytest.CaptureFixture[str]
 ) -> None:
-    path = pipeline(tmp_path, "true", ".")
+    path = pipeline(tmp_path, "1 == 1", ".")
 
     assert len(steps(path, events(tmp_path, "{", '"a": 1', "}"), shown)) == 1
 
@@ -95,7 +95,7 @@ def test_an_event_over_several_lines_is_one_event(
 def test_control_characters_are_shown_and_not_obeyed(
     tmp_path: Path, shown: pytest.CaptureFixture[str]
 ) -> None:
-    path = pipeline(tmp_path, "true", ".a", "text")
+    path = pipeline(tmp_path, "1 == 1", ".a", "text")
     try_out(path, events(tmp_path, '{"a":"\\u001b[2J"}'), as_json=False)
 
     out = shown.readouterr().out
@@ -115,7 +115,7 @@ def test_all_faults_of_the_expressions_are_said_with_line_and_path(tmp_path: Pat
 
 
 def test_all_faults_of_the_manifest_are_said_at_once(tmp_path: Path) -> None:
-    path = pipeline(tmp_path, "true", ".", "xml")
+    path = pipeline(tmp_path, "1 == 1", ".", "xml")
     path.write_text(path.read_text("utf-8").replace("stream: events", "stream: Events!"), "utf-8")
 
     with pytest.raises(Untriable, match=r"(?s)spec\.stream.*spec\.format"):
@@ -123,14 +123,14 @@ def test_all_faults_of_the_manifest_are_said_at_once(tmp_path: Path) -> None:
 
 
 def test_a_line_that_is_no_json_is_said_with_its_number(tmp_path: Path) -> None:
-    path = pipeline(tmp_path, "true", ".")
+    path = pipeline(tmp_path, "1 == 1", ".")
 
     with pytest.raises(Untriable, match=r"events\.json:2: is not JSON"):
         try_out(path, events(tmp_path, "{}", "{a"), as_json=False)
 
 
 def test_a_file_without_events_or_pipelines_is_refused(tmp_path: Path) -> None:
-    path = pipeline(tmp_path, "true", ".")
+    path = pipeline(tmp_path, "1 == 1", ".")
     with pytest.raises(Untriable, match="holds no event"):
         try_out(path, events(tmp_path, ""), as_json=False)
 

@@ -1,5 +1,5 @@
 """
-How documents are written: numbers keep their digits, cells do not become formulas, lines stay lines.
+How documents are written: numbers keep their digits, no cell is a formula, a line is one line.
 """
 
 import csv
@@ -92,6 +92,10 @@ def test_whatever_text_is_in_csv_comes_back_from_it_or_quoted(texts: list[str]) 
 def test_csv_refuses_what_is_neither_object_nor_array(text: bytes) -> None:
     with pytest.raises(Unencodable, match="csv needs an object or an array"):
         written("csv", text)
+
+
+def test_a_cell_of_two_lines_does_not_make_a_second_row() -> None:
+    assert written("csv", b'["a\\nb","c\\rd"]').value == b'"a\nb","c\rd"'
 
 
 def test_csv_says_nothing_for_null_and_nests_json() -> None:

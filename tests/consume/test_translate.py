@@ -58,6 +58,4 @@ def test_any_id_and_header_gives_a_document_that_is_json(text: str) -> None:
     plain = text.encode("utf-8", "replace").decode()
     stamp = STAMP._replace(user_agent=plain)
 
-    assert (
-        json.loads(to_document(record(b"1", stamp, plain)).value)["tm"]["id"] == plain
-    )
+    assert json.loads(to_document(record(b"1", stamp, plain)).value)["tm"]["id"] == plain

@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 
 import yaml
 
+from trackmate_consume.assembly import NOT_HERE, RUNS
 from trackmate_contract.affiliate import Affiliate
 from trackmate_contract.faults import Fault, Faulty
 from trackmate_contract.manifest import parse
@@ -332,10 +333,9 @@ def _pipeline_faults(pipeline: Pipeline, owners: Mapping[str, Owner]) -> Iterato
     elif pipeline.spec.stream not in owner.streams:
         what = f"the affiliate {owner.name!r} has no stream {pipeline.spec.stream!r}; it has"
         yield Fault("spec.stream", f"{what}: {', '.join(owner.streams)}")
-    for sink in ("kafka", "couchbase"):
-        if getattr(pipeline.spec.sink, sink) is not None:
-            what = f"the sink {sink!r} needs a cluster; here there are http, postgres, files"
-            yield Fault(f"spec.sink.{sink}", f"{what} and stdout")
+    for sink in type(pipeline.spec.sink).model_fields:
+        if getattr(pipeline.spec.sink, sink) is not None and sink not in RUNS:
+            yield Fault(f"spec.sink.{sink}", NOT_HERE.format(sink))
 
 
 def _secret_faults(pipeline: Pipeline, folder: Folder) -> Iterator[Fault]:

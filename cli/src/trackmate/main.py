@@ -323,6 +323,22 @@ def show_plan(
         raise typer.Exit(2)
 
 
+@app.command("try")
+def try_pipeline(
+    pipeline: Annotated[Path, typer.Argument(metavar="PIPELINE.yaml", help="The pipeline's file.")],
+    event: Annotated[
+        str, typer.Argument(metavar="[EVENT.json|-]", help="One event, or one a line.")
+    ] = "-",
+    *,
+    as_json: Json = False,
+) -> None:
+    """Show what a pipeline makes of events, and send nothing; exit 1 for a dead letter."""
+    from trackmate.trying import try_out
+
+    if not try_out(pipeline, event, as_json=as_json):
+        raise typer.Exit(1)
+
+
 @app.command("doctor")
 def examine(*, as_json: Json = False) -> None:
     """Check this machine and the instance of this folder; exit 1 when something is wrong."""

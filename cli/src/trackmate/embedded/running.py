@@ -8,7 +8,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from ipaddress import ip_network
-from pathlib import Path
 
 from trackmate.embedded.books import STORE, Begin, Reads, begin
 from trackmate.embedded.control import EmbeddedControl
@@ -107,11 +106,11 @@ async def run_declared(database: Database, declaration: Declaration) -> Running:
     control.scaled_to_none = SCALED_TO_NONE if spec.replicas == 0 else ""
     if spec.replay is not None:
         await replays.ask(_asked(name, spec))
-    around = Surroundings(declaration.secret, _LOOPBACK, Path.cwd())
+    around = Surroundings(declaration.secret, _LOOPBACK)
     parts = Parts(
         source=partial(EmbeddedSource, database, reads),
         program=Program(spec),
-        sink=lambda replay: sink_of(declaration.manifest, around, replay=replay),
+        sink=lambda _: sink_of(spec, around),
         letters=EmbeddedLetters(database, name),
         replays=replays,
         control=control,

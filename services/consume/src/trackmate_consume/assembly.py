@@ -5,13 +5,19 @@ From a Pipeline's spec to what runs it: its pace and its sink.
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from ipaddress import IPv4Network, IPv6Network
-from pathlib import Path
 
 from trackmate_consume.flow import Pace
 from trackmate_consume.formats import FORMATS
 from trackmate_consume.sink import Sink, Unfit
-from trackmate_contract.pipeline import Batch, Pipeline, PipelineSpec
+from trackmate_consume.sinks.http import HttpSink
+from trackmate_consume.sinks.stdout import StdoutSink
+from trackmate_contract.pipeline import Batch, PipelineSpec
 from trackmate_contract.specs import SecretKeyRef
+
+RUNS = frozenset({"http", "stdout"})
+"""The sinks that are there."""
+
+NOT_HERE = "the sink {!r} is not there yet; there are http and stdout"
 
 Network = IPv4Network | IPv6Network
 Secret = Callable[[SecretKeyRef], str | None]
@@ -25,8 +31,6 @@ class Surroundings:
     secret: Secret
     allowed_networks: Sequence[Network] = ()
     """Where `http` may go beside public addresses."""
-    folder: Path = Path()
-    """What relative paths of `files` begin with."""
 
 
 def pace_of(spec: PipelineSpec) -> Pace:
@@ -45,13 +49,10 @@ def pace_of(spec: PipelineSpec) -> Pace:
     )
 
 
-def sink_of(pipeline: Pipeline, around: Surroundings, *, replay: str | None) -> Sink:
+def sink_of(spec: PipelineSpec, around: Surroundings) -> Sink:
     """The sink that the spec declares. Raises Unfit for one that does not run here."""
-    spec, form = pipeline.spec, FORMATS[pipeline.spec.format]
-    sink = spec.sink
+    sink, form = spec.sink, FORMATS[spec.format]
     if sink.http is not None:
-        from trackmate_consume.sinks.http import HttpSink
-
         return HttpSink(
             sink.http,
             form,
@@ -59,22 +60,7 @@ def sink_of(pipeline: Pipeline, around: Surroundings, *, replay: str | None) -> 
             secret=around.secret,
             allowed=around.allowed_networks,
         )
-    if sink.postgres is not None:
-        from trackmate_consume.sinks.postgres import PostgresSink
-
-        ref = sink.postgres.connection_secret_ref
-        return PostgresSink(sink.postgres, form, around.secret(ref) or "")
-    if sink.files is not None:
-        from trackmate_consume.sinks.files import FilesSink
-
-        at = sink.files.model_copy(update={"path": str(around.folder / sink.files.path)})
-        return FilesSink(at, form, pipeline=pipeline.name, replay=replay)
     if sink.stdout is not None:
-        from trackmate_consume.sinks.stdout import StdoutSink
-
-        return StdoutSink(form, pipeline.name)
-    name = "kafka" if sink.kafka is not None else "couchbase"
-    raise Unfit(
-        f"spec.sink.{name}",
-        f"the sink {name!r} needs a cluster; here there are http, postgres, files and stdout",
-    )
+        return StdoutSink(form)
+    name = next(name for name in type(sink).model_fields if getattr(sink, name) is not None)
+    raise Unfit(f"spec.sink.{name}", NOT_HERE.format(name))

@@ -114,10 +114,11 @@ class _Digits(str):
 def _row(cells: Iterable[Any]) -> bytes:
     """RFC 4180, without the line's end."""
     text = io.StringIO()
-    csv.writer(text, lineterminator="").writerow([_cell(cell) for cell in cells])
-    return text.getvalue().encode("utf-8", "replace")
+    csv.writer(text, lineterminator=_LINE_END).writerow([_cell(cell) for cell in cells])
+    return text.getvalue().removesuffix(_LINE_END).encode("utf-8", "replace")
 
 
+_LINE_END = "\r\n"  # the writer quotes cells that hold a character of its line's end, and no other
 _FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n")
 
 

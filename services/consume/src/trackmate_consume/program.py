@@ -5,6 +5,8 @@ Without a filter and a transform nothing is parsed. A filter that `closures` kno
 it does not know, and every transform, runs in a child process.
 """
 
+import asyncio
+import time
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, NamedTuple
 
@@ -19,6 +21,7 @@ from trackmate_contract.pipeline import PipelineSpec
 from trackmate_contract.record import Record
 
 _FILTER, _TRANSFORM = "spec.filter", "spec.transform.jq"
+_TURN_S = 0.005
 
 
 class Filtered(NamedTuple):
@@ -131,7 +134,7 @@ class Program:
 
     async def _translated(self, records: Sequence[Record]) -> list[Result]:
         texts = [reading.whole(_text(record)) for record in records]
-        decided = [self._decided(record, text) for record, text in zip(records, texts, strict=True)]
+        decided = await self._decided(records, texts)
         if self._host is None:
             return [
                 result or self._formed(_text(record), record)
@@ -148,8 +151,20 @@ class Program:
             for record, result in zip(records, decided, strict=True)
         ]
 
-    def _decided(self, record: Record, text: bytes) -> Filtered | Dead | None:
-        return self._decide(record, text) if self._decide else None
+    async def _decided(
+        self, records: Sequence[Record], texts: Sequence[bytes]
+    ) -> list[Filtered | Dead | None]:
+        """What a closure says of each; other pipelines get their turn between large events."""
+        if self._decide is None:
+            return [None] * len(records)
+        decided = []
+        since = time.monotonic()
+        for record, text in zip(records, texts, strict=True):
+            decided.append(self._decide(record, text))
+            if time.monotonic() - since > _TURN_S:
+                await asyncio.sleep(0)
+                since = time.monotonic()
+        return decided
 
     def _answered(self, answer: Answer, record: Record) -> Result:
         if answer.reason in {"false", "missing"}:
@@ -186,15 +201,15 @@ _json = msgspec.json.Encoder().encode
 def _tm(record: Record) -> dict[str, Any]:
     """What expressions see of an event beside its bytes."""
     stamp = record.stamp
-    tm = {
+    return {
         "id": record.id,
         "stream": record.stream,
         "partition": record.partition,
         "offset": record.offset,
         "received": stamp.received_ms,
         "key": stamp.key,
+        "type": stamp.type,
     }
-    return tm if stamp.type is None else {**tm, "type": stamp.type}
 
 
 def _decision(node: tree.Node) -> _Decide:
@@ -215,7 +230,7 @@ def _decision(node: tree.Node) -> _Decide:
             return None
         if value is False:
             return Filtered("false")
-        said = closures.kind(value)
+        said = closures.kind_of(value)
         return Dead("filter_error", f"the filter says {said}, and not true or false; compare it")
 
     return decide

@@ -36,22 +36,26 @@ _MOST_SEARCHES = 8  # each may go over all that an event holds, in the process o
 
 
 def _searches(node: Node) -> int:
-    """How often the filter looks through, or compares, what may be lists and objects."""
+    """How often the filter looks through what may be a long list, or compares two of them."""
     match node:
         case Select(operand=operand):
             return _searches(operand)
         case Items(items):
             return sum(map(_searches, items))
         case Call(function, arguments):
-            here = function in {"@in", "_==_", "_!=_"} and not _is_short(arguments)
-            return here + sum(map(_searches, arguments))
+            return _is_search(function, arguments) + sum(map(_searches, arguments))
     return 0
 
 
-def _is_short(arguments: Sequence[Node]) -> bool:
-    return any(isinstance(one, Constant) for one in arguments[-2:]) and not isinstance(
-        arguments[-1], Name | Select
-    )
+def _is_search(function: str, arguments: Sequence[Node]) -> bool:
+    match function, arguments:
+        case "@in", (_, Items(items)):
+            return not all(isinstance(item, Constant) for item in items)
+        case "@in", _:
+            return True
+        case (("_==_" | "_!=_"), _):
+            return not any(isinstance(argument, Constant) for argument in arguments)
+    return False
 
 
 def _closure(node: Node) -> Closure:
@@ -135,7 +139,7 @@ def _step(value: Any, name: str | int, *, bracketed: bool) -> Any:
             raise Missing(f"there is no field {name!r}")
         return value[name]
     if not isinstance(value, list) or not bracketed:
-        raise Mismatch(f"{name!r} is looked for in {kind(value)}, which has no fields")
+        raise Mismatch(f"{name!r} is looked for in {kind_of(value)}, which has no fields")
     if isinstance(name, str):
         raise Mismatch(f"a list has no field {name!r}, only numbers")
     if not 0 <= name < len(value):
@@ -147,7 +151,7 @@ def _has(operand: Closure, field: str) -> Closure:
     def has(event: Any, tm: Any) -> bool:
         value = operand(event, tm)
         if not isinstance(value, dict):
-            raise Mismatch(f"{field!r} is looked for in {kind(value)}, which has no fields")
+            raise Mismatch(f"{field!r} is looked for in {kind_of(value)}, which has no fields")
         return field in value
 
     return has
@@ -171,7 +175,7 @@ def _and(left: Closure, right: Closure) -> Closure:
 def _either(left: Closure, right: Closure, *, wins: bool, sign: str) -> Closure:
     """One side that decides is enough, whatever is wrong with the other."""
 
-    def decide(event: Any, tm: Any) -> bool:
+    def decide(event: Any, tm: Any) -> Any:
         fault: Exception | None = None
         odd = None
         for side in (left, right):
@@ -183,9 +187,9 @@ def _either(left: Closure, right: Closure, *, wins: bool, sign: str) -> Closure:
             if value is wins:
                 return wins
             if not isinstance(value, bool):
-                odd = odd or Mismatch(f"{sign} needs true or false, and here is {kind(value)}")
-        if fault or odd:
-            raise fault or odd  # type: ignore[misc] - one of them is there
+                odd = odd or Mismatch(f"{sign} needs true or false, and here is {kind_of(value)}")
+        if why := fault or odd:
+            raise why
         return not wins
 
     return decide
@@ -195,7 +199,7 @@ def _not(operand: Closure) -> Closure:
     def negated(event: Any, tm: Any) -> bool:
         value = operand(event, tm)
         if not isinstance(value, bool):
-            raise Mismatch(f"! needs true or false, and here is {kind(value)}")
+            raise Mismatch(f"! needs true or false, and here is {kind_of(value)}")
         return not value
 
     return negated
@@ -236,7 +240,7 @@ def _ordered(sign: str, compare: Callable[[Any, Any], bool]) -> Callable[..., Cl
                 return compare(one, other)
             if kind in _NUMBERS and other_kind in _NUMBERS:
                 return compare(one, other)
-            raise Mismatch(f"{sign} does not compare {kind(one)} with {kind(other)}")
+            raise Mismatch(f"{sign} does not compare {kind_of(one)} with {kind_of(other)}")
 
         return ordered
 
@@ -252,7 +256,7 @@ def _in(left: Closure, right: Closure) -> Closure:
             return any(_same(wanted, item) for item in there)
         if isinstance(there, dict) and isinstance(wanted, str | int | float):
             return isinstance(wanted, str) and wanted in there
-        raise Mismatch(f"in does not look for {kind(wanted)} in {kind(there)}")
+        raise Mismatch(f"in does not look for {kind_of(wanted)} in {kind_of(there)}")
 
     return found
 
@@ -263,7 +267,7 @@ def _text(name: str, test: Callable[[str, str], bool]) -> Callable[..., Closure]
             one, other = left(event, tm), right(event, tm)
             if isinstance(one, str) and isinstance(other, str):
                 return test(one, other)
-            raise Mismatch(f"{name} needs text, and here are {kind(one)} and {kind(other)}")
+            raise Mismatch(f"{name} needs text, and here are {kind_of(one)} and {kind_of(other)}")
 
         return tested
 
@@ -288,9 +292,9 @@ _CALLS: dict[str, tuple[int, Callable[..., Closure]]] = {
 """By the name that the library gives them: how many arguments, and what makes the closure."""
 
 
-def kind(value: Any) -> str:
+def kind_of(value: Any) -> str:
     """
-    >>> kind(True), kind(1.5), kind(None)
+    >>> kind_of(True), kind_of(1.5), kind_of(None)
     ('a boolean', 'a number', 'null')
     """
     return _KINDS[type(value)]

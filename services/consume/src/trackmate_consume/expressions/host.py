@@ -164,7 +164,9 @@ class _Child:
                 start_new_session=True,
             )
         except OSError as fault:
-            raise Unstarted(f"no process for filter and transform can be started: {fault}") from None
+            raise Unstarted(
+                f"no process for filter and transform can be started: {fault}"
+            ) from None
         child = cls(process, job)
         try:
             await child._prepare(job)

@@ -7,7 +7,7 @@ The library serialises a checked expression as the Protocol Buffers message `cel
 """
 
 import struct
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
 Scalar = str | int | float | bool | None
@@ -119,7 +119,7 @@ def _double(value: int | bytes) -> float:
     return float(number)
 
 
-_SCALARS = {
+_SCALARS: dict[int, Callable[[int | bytes], Scalar]] = {
     1: lambda _: None,
     2: bool,
     3: _signed,
