@@ -12,6 +12,7 @@ from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
 from pathlib import Path
 from typing import Any
 
+import aiohttp
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
@@ -21,6 +22,7 @@ from handing import LOOPBACK, RUNNERS, event, fault, hand, http_sink, opened
 from nameserver import asking, naming
 from receiver import Answer, Receiver, Request, receiving
 from trackmate_consume.sink import Down, Unfit
+from trackmate_consume.sinks.connecting import guarded, system_lookup
 from trackmate_consume.sinks.guard import Blocked, Guard, is_public, plain
 
 HARNESS = Path(__file__).parents[1] / "harness"
@@ -250,6 +252,20 @@ def test_a_url_that_hides_its_host_is_no_url(url: str) -> None:
 
 def test_the_corpus_is_as_large_as_was_asked() -> None:
     assert len(set(LITERALS)) + len(RESOLVED) + len(NOT_EVEN_WRITTEN) >= 80
+
+
+def test_no_connection_is_made_around_the_guard(probe: Receiver, run: Callable[..., Any]) -> None:
+    """An address is never resolved: the socket's own factory is the second wall."""
+    guard = Guard("hooks.example", 443, encrypted=True)
+
+    async def connect(host: str) -> Exception:
+        connector = guarded(guard, system_lookup, connections=1, trust=True)
+        async with aiohttp.ClientSession(connector=connector) as session:
+            return await fault(session.post(f"http://{host}:{probe.port}/"))
+
+    for host in ("127.0.0.1", "[::1]", "[::ffff:127.0.0.1]", "localhost"):
+        assert isinstance(run(connect(host)), Blocked)
+    assert probe.connections == 0
 
 
 # names whose answers change

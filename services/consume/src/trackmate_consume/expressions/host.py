@@ -27,7 +27,7 @@ _STARTS = 3
 _LIMITS = {signal.SIGPROF, signal.SIGABRT, signal.SIGSEGV, signal.SIGBUS}
 
 
-class Unstarted(RuntimeError):
+class Unstarted(RuntimeError):  # noqa: N818 - what the child is
     """The child does not start: no fault of an expression or an event."""
 
 
