@@ -6,6 +6,7 @@ backend that is slow, broken or lying.
 import asyncio
 import gzip
 import json
+import socket
 import ssl
 import time
 from collections.abc import Callable, Iterator
@@ -73,7 +74,7 @@ def test_method_and_headers_are_as_declared(backend: Receiver) -> None:
     headers = [
         {"name": "x-region", "value": "eu"},
         {"name": "Authorization", **HEADER_REF},
-        {"name": "Content-Type", "value": "application/vnd.crm+json"},
+        {"name": "content-type", "value": "application/vnd.crm+json"},
     ]
     spec = {"url": backend.url, "method": "PUT", "headers": headers}
 
@@ -281,10 +282,11 @@ def test_a_message_has_what_can_be_seen_of_the_answer_and_not_more(backend: Rece
 
 
 def test_what_a_backend_repeats_of_our_secrets_is_not_said(backend: Receiver) -> None:
-    """Some echo the whole request; this one does, in an error."""
+    """Some echo the request, or a part of it; this one does, in an error."""
 
     def echo(request: Request) -> Answer:
-        said = f"{request.headers['authorization']} {request.headers['x-key']} {request.path}"
+        token = request.headers["authorization"].removeprefix("Bearer ")
+        said = f"{token} {request.headers['x-key']} {request.path}"
         return Answer(400, body=said.encode())
 
     backend.answering = echo
@@ -412,6 +414,18 @@ def test_a_port_without_a_backend_is_an_outage(backend: Receiver, run: Callable[
 
     assert isinstance(said, Down)
     assert str(said) == "cannot be connected to: connection refused"
+
+
+def test_a_silent_name_server_is_an_outage_of_its_own(
+    run: Callable[..., Any],
+) -> None:
+    async def unanswered(host: str) -> list[str]:
+        raise socket.gaierror(socket.EAI_AGAIN, "try again")
+
+    said = run(fault(hand(http_sink({"url": "https://crm.example/"}, lookup=unanswered))))
+
+    assert isinstance(said, Down)
+    assert str(said) == "the name server does not answer, asked for 'crm.example'"
 
 
 def test_closing_ends_what_is_under_way(backend: Receiver, run: Callable[..., Any]) -> None:

@@ -5,8 +5,7 @@ answers as it is told: with any status, late, a byte at a time, or by resetting 
 As a program it appends each request to a file, so that tests which kill have something to count:
 `python tests/harness/receiver.py --port 8099 --store FILE`; `read_store` reads the file.
 
-Its limits: a body needs a Content-Length; of headers with the same name the last one counts; the
-file is written before the answer, and not synced.
+Its limits: a body needs a Content-Length; the file is written before the answer, and not synced.
 """
 
 import argparse
@@ -31,7 +30,7 @@ class Request:
     method: str
     path: str
     headers: Mapping[str, str]
-    """By their names in lower case."""
+    """By their names in lower case; those of one name with commas between."""
     body: bytes
 
     @property
@@ -193,7 +192,8 @@ class _Handler(BaseHTTPRequestHandler):
 
     def do_POST(self) -> None:
         body = self.rfile.read(int(self.headers["Content-Length"]))
-        headers = {name.lower(): value for name, value in self.headers.items()}
+        names = {name.lower() for name in self.headers}
+        headers = {name: ", ".join(self.headers.get_all(name, [])) for name in sorted(names)}
         answer = self.receiver.take(Request(self.command, self.path, headers, body))
         if answer.after_s and self.receiver.ended.wait(answer.after_s):
             self.close_connection = True

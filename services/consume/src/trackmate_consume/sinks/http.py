@@ -82,12 +82,7 @@ class HttpSink:
         self._to = to = destination(self._spec, self._secret, self._allowed)
         self._session = aiohttp.ClientSession(
             connector=guarded(to.guard, self._lookup, connections=self.lanes, trust=to.trust),
-            headers={
-                "User-Agent": f"Trackmate/{version('trackmate-consume')}",
-                "Content-Type": self._form.batch_type if self._batched else self._form.content_type,
-                "Accept-Encoding": "identity",
-                **to.headers,
-            },
+            headers=self._headers(to.headers),
             cookie_jar=aiohttp.DummyCookieJar(),
             auto_decompress=False,
             timeout=aiohttp.ClientTimeout(total=self._spec.timeout_s),
@@ -105,6 +100,17 @@ class HttpSink:
         session, self._session = self._session, None
         if session is not None:
             await session.close()
+
+    def _headers(self, declared: dict[str, str]) -> dict[str, str]:
+        """Of every request; what is declared stands in the place of ours, in any case."""
+        form = self._form
+        ours = {
+            "User-Agent": f"Trackmate/{version('trackmate-consume')}",
+            "Content-Type": form.batch_type if self._batched else form.content_type,
+            "Accept-Encoding": "identity",
+        }
+        names = {name.lower() for name in declared}
+        return {name: value for name, value in ours.items() if name.lower() not in names} | declared
 
     def _requests(self, batch: Sequence[Translated]) -> Iterator[_Request]:
         if not self._batched:
