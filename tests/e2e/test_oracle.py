@@ -30,7 +30,7 @@ def found(*events: Sent, times: int = 1, **changed: Any) -> Found:
     documents = {
         document_key(e.stream, e.id): b'{"tm":{},"event":' + e.value + b"}" for e in events
     }
-    line = {"delivered": len(events), "duplicates": len(log) - len(events)}
+    line = {"name": "store", "delivered": len(events), "duplicates": len(log) - len(events)}
     books = {"accepted": len(log), "pipelines": [line], "balanced": True}
     return replace(Found(log, documents, books), **changed)
 
