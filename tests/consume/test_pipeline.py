@@ -65,6 +65,7 @@ class Moody:
         self.at_open: Exception | None = None
         self.at_write: dict[str, Exception] = {}
         self.taken: list[str] = []
+        self.tries = 0
         self.closed = 0
 
     async def open(self) -> None:
@@ -72,6 +73,7 @@ class Moody:
             raise self.at_open
 
     async def write(self, batch: Sequence[Translated]) -> list[Outcome]:
+        self.tries += 1
         for translated in batch:
             fault = self.at_write.get(translated.record.id) or self.at_write.get("*")
             if fault:
@@ -191,6 +193,19 @@ def test_a_sink_that_is_down_and_one_that_refuses_are_told_apart() -> None:
             await until(lambda: pipeline.condition.reason == "EventsRefused", "refused")
             it.sink.at_write = {}
             await until(lambda: pipeline.condition.ready, "well again")
+
+    asyncio.run(scenario())
+
+
+def test_a_sink_that_is_down_for_the_only_event_there_is_down() -> None:
+    """Nothing shows that it takes others, so nothing is said of the event."""
+
+    async def scenario() -> None:
+        it = Setup(record(0))
+        it.sink.at_write["*"] = Down("connection refused")
+        async with it.running() as pipeline:
+            await until(lambda: it.sink.tries > 3, "set aside and tried again")
+            assert pipeline.condition.reason == "SinkDown"
 
     asyncio.run(scenario())
 

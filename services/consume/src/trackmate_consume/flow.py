@@ -100,6 +100,7 @@ class Flow:
         self._taken_at = -1.0  # when the sink last took something
         self._aside_at = -1.0  # when an event was last set aside for the first time
         self._outage = False
+        self._answers = False  # whether the last fault was an answer about events
         self._left_alone_until = 0.0
 
     @property
@@ -110,7 +111,9 @@ class Flow:
     @property
     def outage(self) -> bool:
         """Whether the sink takes nothing, as far as is known."""
-        return bool(self.last_error) and (self._outage or not self.aside)
+        if not self.last_error or self._outage:
+            return bool(self.last_error)
+        return not self._answers and not any(map(self._refused_alone, self._waiting.aside))
 
     async def run(self) -> None:
         """Run until the source ends, which only a replay does, or until cancelled."""
@@ -389,6 +392,7 @@ class Flow:
                 exc_info=None if expected else fault,
             )
         self.last_error = error
+        self._answers = isinstance(fault, Refused)
 
 
 class _Signal:
