@@ -12,7 +12,7 @@ from fastapi.responses import FileResponse, HTMLResponse, JSONResponse
 from starlette.middleware.base import RequestResponseEndpoint
 from starlette.responses import Response
 
-from trackmate.dev import api, paste
+from trackmate.dev import api, insights_api, paste
 from trackmate.dev.instance import Instance
 from trackmate_ingest.keys import Use, is_loopback
 
@@ -37,6 +37,7 @@ def create_console(instance: Instance, url: str) -> FastAPI:
     app.state.url = url
     app.include_router(api.router)
     app.include_router(api.manifests)
+    app.include_router(insights_api.router)
 
     @app.middleware("http")
     async def only_this_machine(request: Request, call_next: RequestResponseEndpoint) -> Response:
@@ -50,6 +51,10 @@ def create_console(instance: Instance, url: str) -> FastAPI:
     @app.get("/")
     async def console() -> FileResponse:
         return FileResponse(str(_PAGES / "console.html"))
+
+    @app.get("/insights")
+    async def insights() -> FileResponse:
+        return FileResponse(str(_PAGES / "insights.html"))
 
     @app.get("/demo")
     async def demo(request: Request) -> HTMLResponse:

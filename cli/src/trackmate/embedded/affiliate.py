@@ -12,11 +12,12 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from trackmate.embedded import books, control, keybook, letters, log, replays, store
+from trackmate.embedded import books, control, insights, keybook, letters, log, replays, store
 from trackmate.embedded.books import Reads
 from trackmate.embedded.clock import now_ms
 from trackmate.embedded.database import Database, Unwritten
 from trackmate.embedded.explaining import explain
+from trackmate.embedded.insights import EmbeddedInsights
 from trackmate.embedded.keybook import IssuedKey
 from trackmate.embedded.log import EmbeddedLog
 from trackmate.embedded.running import Declaration, Pipelines
@@ -24,7 +25,8 @@ from trackmate_consume.ledger import Ledger
 from trackmate_contract.affiliate import Affiliate
 from trackmate_ingest.intake import Intake
 
-_SCHEMA = "".join(part.SCHEMA for part in (log, store, books, keybook, letters, replays, control))
+_PARTS = (log, store, insights, books, keybook, letters, replays, control)
+_SCHEMA = "".join(part.SCHEMA for part in _PARTS)
 _PURGE_SECONDS = 60.0
 
 
@@ -44,6 +46,7 @@ class EmbeddedAffiliate:
         self.given: dict[str, str] = {}
         self._tasks: list[asyncio.Task[None]] = []
         self.pipelines = Pipelines(self.database)
+        self.insights = EmbeddedInsights(self.database)
 
     @property
     def name(self) -> str:
@@ -53,7 +56,10 @@ class EmbeddedAffiliate:
         """Run. Raises NameConflict where the data is another's."""
         await self.follow(self.affiliate, given)
         self.pipelines.start()
-        self._tasks = [asyncio.create_task(self._purge())]
+        self._tasks = [
+            asyncio.create_task(self._purge()),
+            asyncio.create_task(self.insights.keep_on()),
+        ]
 
     async def follow_pipelines(self, declared: Mapping[str, Declaration]) -> None:
         """Run these, and no others but `store`."""

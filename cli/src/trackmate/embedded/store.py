@@ -7,9 +7,8 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple, TypeVar
 
-import msgspec
-
 from trackmate.embedded.database import Database
+from trackmate.insights.facts import event_name
 from trackmate_consume.fingerprint import fingerprint
 from trackmate_consume.ledger import Outcome
 from trackmate_consume.sink import Translated
@@ -36,7 +35,6 @@ CREATE TABLE IF NOT EXISTS minutes (    -- documents made, by the minute their e
 
 _ROWS = 128  # in one statement: one step of SQLite, outside Python's lock, for many documents
 _MINUTE_MS = 60_000
-_LONGEST_NAME = 200
 
 Item = TypeVar("Item")
 Row = tuple[str, bytes, int, int, bytes]
@@ -163,38 +161,6 @@ def _count(connection: sqlite3.Connection, names: Counter[tuple[int, str]]) -> N
         "ON CONFLICT DO UPDATE SET events = events + excluded.events",
         [(minute, name, events) for (minute, name), events in names.items()],
     )
-
-
-class _Named(msgspec.Struct, gc=False):
-    """What an event may call itself. Any JSON value may stand there."""
-
-    event: Any = None
-    name: Any = None
-    type: Any = None
-
-
-_read_names = msgspec.json.Decoder(_Named).decode
-
-
-def event_name(record: Record) -> str:
-    """
-    What to call an event in figures: its `event`, else its `name`, else its `type`.
-
-    >>> from trackmate_contract.record import Stamp
-    >>> event = b'{"type": "track", "event": "Sign Up"}'
-    >>> event_name(Record("events", 0, 0, "1", None, event, Stamp(0, "web")))
-    'Sign Up'
-    """
-    if record.stamp.content_type is not None:
-        return "(raw)"
-    try:
-        named = _read_names(record.value)
-    except (msgspec.MsgspecError, RecursionError):  # no object, or one that msgspec cannot read
-        return "(unnamed)"
-    for name in (named.event, named.name, named.type, record.stamp.type):
-        if isinstance(name, str) and name:
-            return name[:_LONGEST_NAME]
-    return "(unnamed)"
 
 
 def figures(connection: sqlite3.Connection, *, now_ms: int, minutes: int = 60) -> dict[str, Any]:
