@@ -118,7 +118,7 @@ async def funnel(
 def _zone(name: str) -> ZoneInfo:
     try:
         return ZoneInfo(name)
-    except (OSError, ValueError):
+    except (OSError, ValueError, KeyError):  # the last where there is none of that name
         raise ValueError(
             f"{quoted(name)} is no time zone; write one as 'Europe/Berlin' or 'UTC'"
         ) from None
