@@ -90,7 +90,8 @@ raws = st.builds(
     st.sampled_from(["events", "images"]),
     st.sampled_from([None, None, None, "image/png"]),
 )
-steps = st.builds(Raw, st.integers(0, 30), simple(st.sampled_from(NAMES[:3])))
+moments = st.tuples(st.integers(0, 30), simple(st.sampled_from(NAMES[:3])))
+steps = moments.map(lambda moment: Raw(*moment))
 scopes = st.builds(
     Scope,
     st.integers(0, 20),
@@ -152,11 +153,11 @@ def whole(text: Any) -> Any:
 
 
 def plain(raw: Raw) -> Plain:
-    if raw.content_type:
+    if raw.content_type is not None:
         return Plain(raw.at_ms, raw.stream, "(raw)", "", "", view=False)
     event = json.loads(raw.value)
     event = event if isinstance(event, dict) else {}
-    named = [event.get("event"), event.get("name"), event.get("type"), raw.type]
+    named = [event.get("event"), event.get("type"), event.get("name"), raw.type]
     name = next((whole(n) for n in named if isinstance(n, str) and n), "(unnamed)")
     ids = [event.get("userId"), event.get("anonymousId")]
     person = next((p for p in map(person_of, ids) if p), "")

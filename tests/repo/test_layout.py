@@ -6,6 +6,7 @@ import ast
 import re
 import subprocess
 import sys
+from hashlib import sha256
 from pathlib import Path
 from types import SimpleNamespace
 from typing import cast
@@ -126,3 +127,17 @@ def test_every_metric_is_in_the_documentation() -> None:
 def test_the_shipped_example_is_the_example() -> None:
     shipped = ROOT / "cli/src/trackmate/examples/01-first-affiliate"
     assert shipped.resolve() == ROOT / "examples/01-first-affiliate"
+
+
+def test_what_is_others_is_here_unchanged() -> None:
+    """Files of others stand in `vendor/`, with a page that says what and with which digests."""
+    vendored = ROOT / "cli/src/trackmate/pages/vendor"
+    for page in vendored.glob("*/README.md"):
+        lines = re.findall(r"^\| (\S+) \| (\w{64}) \|$", page.read_text("utf-8"), re.MULTILINE)
+        there = {
+            file.name: sha256(file.read_bytes()).hexdigest()
+            for file in page.parent.iterdir()
+            if file.name not in {"README.md", "LICENSE"}
+        }
+        assert dict(lines) == there
+        assert (page.parent / "LICENSE").exists()

@@ -21,7 +21,7 @@ class Fact(NamedTuple):
     """When it was received."""
     stream: str
     name: str
-    """Its `event`, else its `name`, else its `type`."""
+    """Its `event`, else its `type`, else its `name`."""
     page: str
     """The path of where it happened, without query and fragment."""
     person: str
@@ -139,7 +139,7 @@ def _page(value: Any) -> _Page:
 
 
 def _called(event: _Event, tm_type: str | None) -> str:
-    for name in (event.event, event.name, event.type, tm_type):
+    for name in (event.event, event.type, event.name, tm_type):
         if isinstance(name, str) and name:
             return name[:_LONGEST]
     return _UNNAMED

@@ -75,6 +75,7 @@ const showChoice = whenChanged(({ names, chosen }) => {
     displayName ? `${displayName} (${name})` : name,
   )));
   document.title = chosen ? `${chosen} · Trackmate` : 'Trackmate';
+  byId('to-insights').href = chosen ? `/insights?affiliate=${encodeURIComponent(chosen)}` : '/insights';
 });
 
 function followOnly(name) {

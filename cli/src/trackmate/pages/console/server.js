@@ -41,6 +41,17 @@ export const askAffiliates = () => ask('/api/affiliates');
 
 export const askFigures = (affiliate) => ask(path(affiliate, 'figures'));
 
+/** The answer to a question about what happened; it throws a sentence where the server says one. */
+export async function askInsight(affiliate, question, asked) {
+  const pairs = Object.entries(asked).flatMap(([name, value]) => [value].flat().map((one) => [name, one]));
+  const url = path(affiliate, `insights/${question}?${new URLSearchParams(pairs)}`);
+  const response = await fetch(url, { headers: { Accept: 'application/json' } });
+  const answer = await response.json();
+  if (response.ok) return answer;
+  const { detail } = answer;
+  throw Object.assign(new Error(typeof detail === 'string' ? detail : `${url} answered ${response.status}.`), { told: true });
+}
+
 /** These and the following take {affiliate, pipeline}; they return the pipeline as it is then. */
 export const pausePipeline = (of) => post(pipelinePath(of, 'pause'), { reason: 'paused in the console' });
 
