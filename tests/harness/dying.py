@@ -79,10 +79,11 @@ def dying(step: Callable[..., Awaitable[Any]], when: str, left: list[int]) -> An
 
     async def wrapped(*arguments: Any, **named: Any) -> Any:
         left[0] -= 1
-        if when == "before" and left[0] == 0:
+        last = left[0] == 0  # now: another call may begin before this one ends
+        if when == "before" and last:
             os.kill(os.getpid(), signal.SIGKILL)
         result = await step(*arguments, **named)
-        if when == "after" and left[0] == 0:
+        if when == "after" and last:
             os.kill(os.getpid(), signal.SIGKILL)
         return result
 
