@@ -66,9 +66,15 @@ _REFUSALS = {
 
 _OBJECT = {"type": "object"}
 _ANY: dict[str, Any] = {}
+_EVENTS = {
+    "description": "One event, which may be any JSON, or an array of events.",
+    "minItems": 1,  # says nothing of what is no array
+    "maxItems": 1000,
+    "examples": [{"messageId": "1"}, [{"messageId": "1"}, {"messageId": "2"}]],
+}
 _BODIES: dict[Shape, dict[str, Any]] = {
     Shape.EVENTS: {
-        _JSON: {"schema": {"oneOf": [_OBJECT, {"type": "array", "minItems": 1, "maxItems": 1000}]}},
+        _JSON: {"schema": _EVENTS},
         _NDJSON: {
             "schema": {"type": "string"},
             "example": '{"messageId":"1"}\n{"messageId":"2"}\n',
