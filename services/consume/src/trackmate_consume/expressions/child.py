@@ -20,7 +20,7 @@ from typing import Any, BinaryIO
 import jq
 from cel_expr_python import cel
 
-from trackmate_consume.expressions import reading
+from trackmate_consume.expressions import reading, refused
 from trackmate_consume.expressions.messages import (
     Answer,
     Batch,
@@ -163,7 +163,15 @@ def _cel_error(text: str) -> Answer:
     """What the library says of a value that is not there, and of all else."""
     if text.startswith("NOT_FOUND: Key not found") or "Index error: index=" in text:
         return Answer(reason="missing")
-    return Answer(reason="filter_error", detail=_said(re.sub("^[A-Z_]+: ", "", text)))
+    return Answer(reason="filter_error", detail=_bare(text))
+
+
+def _bare(text: str) -> str:
+    """
+    >>> _bare("INTERNAL: Iteration budget exceeded [INTERNAL]")
+    'Iteration budget exceeded'
+    """
+    return _said(re.sub(r"^[A-Z_]+: | \[[A-Z_]+\]$", "", text))
 
 
 def _cel_faults(text: str) -> str:
@@ -171,9 +179,11 @@ def _cel_faults(text: str) -> str:
     >>> _cel_faults("X: ERROR: <input>:1:4: undeclared reference to 'foo' (in container '')\n | x")
     "line 1, column 4: undeclared reference to 'foo'; there are event and tm"
     """
+    if re.search("recursion (depth|limit)", text):  # said of the whole, without a place
+        return "it is nested too deep, or a chain too long; write it flatter"
     found = re.findall(r"<input>:(\d+):(\d+): (.*)", text)
     if not found:
-        return re.sub(r"^[A-Z_]+: | \[[A-Z_]+\]$", "", text)
+        return _bare(text)
     return "; ".join(
         f"line {line}, column {column}: {_cel_words(words)}" for line, column, words in found
     )
@@ -191,7 +201,7 @@ def _transform(job: Job) -> tuple[Transform, bytes]:
         jq.compile(text, args={"tm": {}})  # alone, so that positions are the user's
         with_tm = "$tm" in text
         names = ".[1] as $tm | .[0] | " if with_tm else ""
-        program = jq.compile(f"{names}({text}\n)|tojson")
+        program = jq.compile(f"{refused.FENCE}{names}({text}\n)|tojson")
     except ValueError as fault:
         raise ValueError(_jq_faults(str(fault))) from None
 
@@ -221,7 +231,7 @@ def _jq_faults(text: str) -> str:
     """
     found = re.findall(r"jq: error: (.*) at <top-level>, line (\d+), column (\d+)", text)
     if not found:
-        return re.sub(r"^jq: error: ", "", text)
+        return re.sub(r"^jq: error: |\s+jq: \d+ compile error.*", "", text, flags=re.DOTALL)
     return "; ".join(f"line {line}, column {column}: {words}" for words, line, column in found)
 
 
@@ -233,7 +243,7 @@ def _serve(batch: Batch, limits: Limits, accept: Filter | None, make: Transform 
     size, flushed = 0, time.monotonic()
     for event in batch.events:
         signal.setitimer(signal.ITIMER_PROF, limits.cpu_s)  # as `_cpu`, which costs a microsecond
-        answer = _accepted(event, accept) if accept else None
+        answer = _accepted(event, limits, accept) if accept else None
         if answer is None and make:
             if accept and batch.careful:
                 _write(frame([]))
@@ -249,14 +259,14 @@ def _serve(batch: Batch, limits: Limits, accept: Filter | None, make: Transform 
         _write(frame(answers))
 
 
-def _accepted(event: Event, accept: Filter) -> Answer | None:
+def _accepted(event: Event, limits: Limits, accept: Filter) -> Answer | None:
     try:
         value = reading.value(event[0])
         return accept(value, reading.value(event[1]) if event[1] else None)
     except MemoryError:
-        return Answer(reason="filter_limit", detail="it took too much memory")
+        return Answer(reason="filter_limit", detail=_too_large(limits))
     except RuntimeError as fault:  # the library's own bound on loops
-        return Answer(reason="filter_limit", detail=_said(str(fault)))
+        return Answer(reason="filter_limit", detail=_bare(str(fault)))
     except ValueError as fault:
         return Answer(reason="filter_error", detail=_said(f"the event is no JSON: {fault}"))
 

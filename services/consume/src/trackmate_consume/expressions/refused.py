@@ -2,9 +2,11 @@
 The words of jq that a transform may not use: they read what is not there (files, the environment,
 other events), or end the event without a word.
 
-The child has none of that anyway; here it is said before the pipeline starts, and where.
+Here it is said before the pipeline starts, and where. What this overlooks (a word that the program
+defines elsewhere) is an error of the event that meets it: `FENCE`.
 """
 
+import json
 import re
 from collections.abc import Iterator
 from typing import NamedTuple
@@ -30,6 +32,16 @@ REFUSED = {
     "input_line_number": _NO_FILES,
 }
 """By word, why not and what instead."""
+
+FENCE = (
+    "".join(
+        f"def {word}: error({json.dumps(f'{word!r} is not allowed: {why}')}); "
+        for word, why in REFUSED.items()
+        if word not in {"import", "include", "$ENV"}  # of the grammar; the child opens no file
+    )
+    + "def halt_error($status): halt_error; "
+)
+"""What goes before a transform: the same words, defined as errors."""
 
 _TOKEN = re.compile(
     r"""(?P<comment>\#[^\n]*)
@@ -59,11 +71,15 @@ def find(program: str) -> Iterator[Found]:
     >>> [found.word for found in find('{env, a: .input, b: input} | "env \\\\($ENV)"')]
     ['input', '$ENV']
     """
-    defined = set(re.findall(r"\bdef\s+(\w+)", program))
+    defined: set[str] = set()
+    last = ""
     for word, at in _called(program):
-        if word in REFUSED and word not in defined:
+        if last == "def":
+            defined.add(word)
+        elif word in REFUSED and word not in defined:
             before = program[:at]
             yield Found(word, before.count("\n") + 1, at - before.rfind("\n"))
+        last = word
 
 
 def _called(program: str) -> Iterator[tuple[str, int]]:
@@ -76,7 +92,7 @@ def _called(program: str) -> Iterator[tuple[str, int]]:
             return
         at = token.end()
         text = token[0]
-        if token["word"] and not _is_name(inside, before, program[at:]):
+        if token["word"] and not _is_name(text, inside, before):
             yield text, token.start()
         elif text == '"':
             inside.append(text)
@@ -86,7 +102,7 @@ def _called(program: str) -> Iterator[tuple[str, int]]:
             at = _past_text(program, at, inside)
         elif token["sign"]:
             _nest(inside, text)
-        if not text.isspace():
+        if not text.isspace() and not token["comment"]:
             before = text
 
 
@@ -108,6 +124,6 @@ def _nest(inside: list[str], sign: str) -> None:
         inside.pop()
 
 
-def _is_name(inside: list[str], before: str, behind: str) -> bool:
-    """In `{env: 1}` and `{env}` the word names a member."""
-    return bool(inside) and inside[-1] == "{" and before in {"{", ","}
+def _is_name(word: str, inside: list[str], before: str) -> bool:
+    """In `{env: 1}` and `{env}` the word names a member; in `{$ENV}` it is looked up as well."""
+    return inside[-1:] == ["{"] and before in {"{", ","} and not word.startswith("$")
