@@ -252,12 +252,12 @@ def start() -> None:
 
 
 @contextmanager
-def trackmate() -> Iterator[tuple[str, int, str]]:
-    """A whole `trackmate dev`: its address, process and key."""
+def trackmate(*more: str) -> Iterator[tuple[str, int, str]]:
+    """A whole `trackmate dev`, with more manifests: its address, process and key."""
     with tempfile.TemporaryDirectory(dir=Path.cwd(), prefix=".bench-") as name:
         home = Path(name)
         (home / "affiliates").mkdir()
-        (home / "affiliates" / "acme.yaml").write_text(MANIFEST, "utf-8")
+        (home / "affiliates" / "acme.yaml").write_text("---\n".join([MANIFEST, *more]), "utf-8")
         with (home / "log").open("wb") as log:
             process = subprocess.Popen(
                 [TRACKMATE, "dev", "affiliates", "--port", "0", "--drain", "1s"],
