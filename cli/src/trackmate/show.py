@@ -18,10 +18,14 @@ from trackmate.errors import Declined
 
 _WIDE = 400  # columns where nobody looks: a program's line is not to be folded
 
-out = Console(highlight=False, width=None if sys.stdout.isatty() else _WIDE)
-err = Console(highlight=False, width=None if sys.stderr.isatty() else _WIDE, stderr=True)
+out = Console(highlight=False, emoji=False, width=None if sys.stdout.isatty() else _WIDE)
+err = Console(
+    highlight=False, emoji=False, width=None if sys.stderr.isatty() else _WIDE, stderr=True
+)
 
-_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")  # all but tab and newline
+_CONTROL = re.compile(  # all but tab and newline, and what reverses or parts a line
+    r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u061c\u2028-\u202e\u2066-\u2069\ud800-\udfff]"
+)
 _PIPELINE_COLUMNS = (
     "PIPELINE", "READY", "REASON", "FROM", "TO", "WAITING", "LAG", "DEAD", "MESSAGE"
 )  # fmt: skip
@@ -58,10 +62,14 @@ def visible(text: str) -> str:
     """
     Control characters shown, not obeyed: what events hold must not drive the terminal.
 
-    >>> visible("a\\x1b[2Jb")
-    'a\\\\x1b[2Jb'
+    >>> visible("a\\x1b[2Jb \\u202ec")
+    'a\\\\x1b[2Jb \\\\u202ec'
     """
-    return _CONTROL.sub(lambda match: f"\\x{ord(match[0]):02x}", text)
+    return _CONTROL.sub(lambda match: _escape(ord(match[0])), text)
+
+
+def _escape(code: int) -> str:
+    return f"\\x{code:02x}" if code < 0x100 else f"\\u{code:04x}"  # noqa: PLR2004 - one byte
 
 
 def keys(rows: Sequence[dict[str, Any]], *, as_json: bool) -> None:
@@ -253,7 +261,7 @@ def checks(results: Sequence[tuple[str, bool, str]], *, as_json: bool) -> None:
         return _json([{"check": n, "passed": passed, "detail": d} for n, passed, d in results])
     for name, passed, detail in results:
         mark = "[green]ok  [/]" if passed else "[red]FAIL[/]"
-        out.print(f"{mark}  {name}: {visible(detail)}", soft_wrap=True)
+        out.print(f"{mark}  {name}: {escape(visible(detail))}", soft_wrap=True)
     return None
 
 

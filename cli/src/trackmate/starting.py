@@ -59,7 +59,7 @@ def _say_changed(changes: Changes) -> None:
     for misfit in changes.misfits:
         show.error(str(misfit))
     for notice in changes.notices:
-        show.out.print(f"Note: {notice}", style="dim", markup=False, soft_wrap=True)
+        show.out.print(f"Note: {show.visible(notice)}", style="dim", markup=False, soft_wrap=True)
     for verb, names in (
         ("added", changes.added),
         ("changed", changes.changed),

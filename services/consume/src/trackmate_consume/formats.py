@@ -8,6 +8,7 @@ once, before any sink sees it.
 import csv
 import io
 import json
+import re
 from base64 import b64encode
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -119,7 +120,9 @@ def _row(cells: Iterable[Any]) -> bytes:
 
 
 _LINE_END = "\r\n"  # the writer quotes cells that hold a character of its line's end, and no other
-_FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n")
+_FORMULA = re.compile(  # behind what a spreadsheet passes over; the last four are full-width
+    r"[\t\r\n]|[\s\x00-\x1f\x7f\u200b-\u200f\u2060\ufeff]*[-=+@\uff1d\uff0b\uff0d\uff20]"
+)
 
 
 def _cell(value: Any) -> str:
@@ -127,7 +130,7 @@ def _cell(value: Any) -> str:
     if isinstance(value, _Digits):
         return str(value)
     if isinstance(value, str):
-        return f"'{value}" if value.startswith(_FORMULA) else value
+        return f"'{value}" if _FORMULA.match(value) else value
     if value is None:
         return ""
     if isinstance(value, bool):
