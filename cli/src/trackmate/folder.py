@@ -253,7 +253,8 @@ def _take_secret(document: Document, folder: Folder) -> None:
     parts = {part: document.content.get(part) or {} for part in ("metadata", "stringData", "data")}
     for part, held in parts.items():
         if not isinstance(held, Mapping):
-            fault = Fault(part, f"{held!r} is no mapping; write {part}: and below it name: value")
+            what = repr(held) if part == "metadata" else "what is there"  # which may be secret
+            fault = Fault(part, f"{what} is no mapping; write {part}: and below it name: value")
             folder.misfits.append(_misfit(document, fault))
             return
     metadata = parts["metadata"]

@@ -20,6 +20,7 @@ TIME = (
 _SECONDS = {"s": 1, "m": 60, "h": 3_600, "d": 86_400}
 _POWERS = {prefix: power for power, prefix in enumerate("kMGT", start=1)}
 _URL_CREDENTIALS = re.compile(r"//[^\s'\"]*@")
+_URL_QUERY = re.compile(r"(://[^\s?#]*[?#]).+(.)$", re.DOTALL)
 _LONGEST_QUOTE = 100
 
 
@@ -95,13 +96,13 @@ def epoch_ms(moment: datetime) -> int:
 
 def quoted(value: object) -> str:
     """
-    A value as a message may repeat it: cut when it is long, and without a URL's credentials.
+    A value as a message may repeat it: cut when it is long, and without what is secret in a URL.
 
-    >>> quoted("postgres://user:secret@db/events")
-    "'postgres://…@db/events'"
+    >>> quoted("postgres://user:secret@db/events?sslpassword=secret")
+    "'postgres://…@db/events?…'"
     >>> quoted(date(2026, 11, 1))
     "'2026-11-01'"
     """
     plain = str(value) if isinstance(value, date) else value
-    text = _URL_CREDENTIALS.sub("//…@", repr(plain))
+    text = _URL_QUERY.sub(r"\1…\2", _URL_CREDENTIALS.sub("//…@", repr(plain)))
     return text if len(text) <= _LONGEST_QUOTE else text[:_LONGEST_QUOTE] + "…"

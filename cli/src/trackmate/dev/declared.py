@@ -18,7 +18,9 @@ class Declared(TypedDict):
     kind: str
     name: str
     spec: Any
-    """With its defaults; the values of headers by their SHA-256, as they may be secret."""
+    """
+    With its defaults; the values of headers and a URL's query by their SHA-256: they may be secret.
+    """
 
 
 def manifest_of(resource: Affiliate | Pipeline, name: str) -> Declared:
@@ -26,8 +28,19 @@ def manifest_of(resource: Affiliate | Pipeline, name: str) -> Declared:
     http = whole["spec"].get("sink", {}).get("http", {})
     for header in http.get("headers", ()):
         if "value" in header:
-            header["value"] = f"sha256:{sha256(header['value'].encode()).hexdigest()[:16]}"
+            header["value"] = _digest(header["value"])
+    if "?" in http.get("url", ""):
+        url, _, query = http["url"].partition("?")
+        http["url"] = f"{url}?{_digest(query)}"
     return {"kind": whole["kind"], "name": name, "spec": whole["spec"]}
+
+
+def _digest(secret: str) -> str:
+    """
+    >>> _digest("token=abc")
+    'sha256:906b1a00bc75e17c'
+    """
+    return f"sha256:{sha256(secret.encode()).hexdigest()[:16]}"
 
 
 def all_declared(instance: Instance) -> list[Declared]:
