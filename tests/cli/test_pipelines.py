@@ -48,7 +48,8 @@ def post(dev: Dev, *events: bytes) -> None:
 
 def line(dev: Dev, name: str = "to-out") -> Any:
     """The pipeline's line of the ledger; None while it does not run."""
-    found = [one for one in dev.audit()["pipelines"] if one["name"] == name]
+    answer = httpx.get(f"{dev.url}/api/affiliates/acme", trust_env=False).json()
+    found = [one for one in answer["ledger"]["pipelines"] if one["name"] == name]
     return found[0] if found else None
 
 
@@ -62,6 +63,10 @@ def settled(dev: Dev, events: int, name: str = "to-out") -> None:
         return bool(books["accepted"] == events and books["in_flight"] == 0)
 
     wait_until(is_settled, f"{events} events of {name} are settled")
+
+
+def faults(dev: Dev) -> Any:
+    return httpx.get(f"{dev.url}/api/affiliates", trust_env=False).json()["faults"]
 
 
 def words(done: subprocess.CompletedProcess[bytes]) -> str:
@@ -189,6 +194,36 @@ def test_a_paused_pipeline_waits_across_a_restart_and_says_why(start_dev: StartD
             + PIPELINE.format(name="a1", form="csv"),
             "metadata.name: the pipeline 'a1' is in faulty.yaml already; remove one of them",
         ),
+        (
+            PIPELINE.format(name="to-out", form="csv"),
+            "metadata.name: the pipeline 'to-out' is in faulty.yaml already; remove one of them",
+        ),
+        (
+            PIPELINE.format(name="a1", form="json") + "  filter: event.type ==\n",
+            "spec.filter: line 1, column 14: Syntax error",
+        ),
+        (
+            PIPELINE.format(name="a1", form="json") + "  filter: size(event)\n",
+            "spec.filter: it says int, and a filter says true or false; compare it",
+        ),
+        (
+            PIPELINE.format(name="a1", form="json") + "  transform: {jq: '{id: .messageId'}\n",
+            "spec.transform.jq: line 1, column",
+        ),
+        (
+            PIPELINE.format(name="a1", form="json") + "  transform: {jq: '.a, env.PATH'}\n",
+            "spec.transform.jq: line 1, column 5: 'env' is not allowed: a transform has no",
+        ),
+        (
+            PIPELINE.format(name="a1", form="json").replace(
+                "{stdout: {}}", "{http: {url: 'ftp://crm.example/?token=hush'}}"
+            ),
+            "spec.sink.http.url: 'ftp://crm.example/?…' is not an http URL",
+        ),
+        (
+            "kind: Secret\napiVersion: v1\nmetadata: {name: crm}\nstringData: hush\n",
+            "stringData: what is there is no mapping",
+        ),
     ],
 )
 def test_what_is_wrong_with_a_pipeline_is_one_sentence_and_the_rest_runs_on(
@@ -201,11 +236,45 @@ def test_what_is_wrong_with_a_pipeline_is_one_sentence_and_the_rest_runs_on(
     try:
         plan = dev.command("plan", "-f", str(dev.manifests))
         wait_until(lambda: told in dev.log, told)
+        before = line(dev)
+        post(dev, b"{}")
+        wait_until(lambda: line(dev)["delivered"] > before["delivered"], "the rest delivers")
     finally:
         faulty.unlink()
+        wait_until(lambda: not faults(dev), "nothing is wrong any more")
     assert plan.returncode == 2
     assert told in words(plan)
-    assert line(dev)["ready"]
+    assert "hush" not in dev.log + words(plan)
+
+
+@pytest.mark.parametrize(
+    ("url", "told"),
+    [
+        ("http://169.254.169.254/latest/meta-data", "spec.sink.http.url: "),
+        ("http://10.0.0.1/", "spec.sink.http.url: "),
+        ("http://2130706433/", "spec.sink.http.url: '2130706433' is an address in disguise"),
+        ("http://[::ffff:10.0.0.1]/", "spec.sink.http.url: "),
+    ],
+)
+def test_a_url_that_is_not_reached_is_said_by_its_pipeline_and_the_rest_runs_on(
+    dev: Dev, url: str, told: str
+) -> None:
+    declare(dev)
+    runs(dev)
+    manifest = PIPELINE.format(name="unfit", form="json")
+    file = dev.manifests / "unfit.yaml"
+    file.write_text(manifest.replace("{stdout: {}}", f"{{http: {{url: '{url}'}}}}"))
+    try:
+        wait_until(lambda: line(dev, "unfit") and line(dev, "unfit")["message"], "it says why")
+        unfit, before = line(dev, "unfit"), line(dev)
+        post(dev, b"{}")
+        wait_until(lambda: line(dev)["delivered"] > before["delivered"], "the rest delivers")
+        status = words(dev.command("status", "acme"))
+    finally:
+        file.unlink()
+        wait_until(lambda: line(dev, "unfit") is None, "it is gone")
+    assert (unfit["reason"], unfit["message"].startswith(told)) == ("SinkUnfit", True), unfit
+    assert unfit["message"] in status
 
 
 def test_plan_shows_what_a_changed_folder_would_do_and_does_nothing(
