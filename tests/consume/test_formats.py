@@ -6,6 +6,7 @@ import csv
 import io
 import json
 from base64 import b64encode
+from contextlib import suppress
 
 import pytest
 from hypothesis import given
@@ -92,6 +93,18 @@ def test_whatever_text_is_in_csv_comes_back_from_it_or_quoted(texts: list[str]) 
 def test_csv_refuses_what_is_neither_object_nor_array(text: bytes) -> None:
     with pytest.raises(Unencodable, match="csv needs an object or an array"):
         written("csv", text)
+
+
+@pytest.mark.parametrize("depth", [5000, 100_000])
+def test_a_document_that_is_nested_too_deep_for_csv_is_refused(depth: int) -> None:
+    with pytest.raises(Unencodable, match="csv needs a document that is nested less deep"):
+        written("csv", b"[" * depth + b"1" + b"]" * depth)
+
+
+@pytest.mark.parametrize("depth", range(100, 1100, 50))
+def test_between_shallow_and_deep_a_document_is_written_or_refused(depth: int) -> None:
+    with suppress(Unencodable):
+        written("csv", b"[" * depth + b"1" + b"]" * depth)
 
 
 def test_a_cell_of_two_lines_does_not_make_a_second_row() -> None:

@@ -98,6 +98,13 @@ def _as_text(text: bytes, record: Record, part: int) -> Document:
 
 def _as_csv(text: bytes, record: Record, part: int) -> Document:
     """An object is a row under its names, an array a row without."""
+    try:
+        return _table_row(text)
+    except RecursionError:  # an event is bounded, but not what a transform makes of it
+        raise Unencodable("csv needs a document that is nested less deep than this one") from None
+
+
+def _table_row(text: bytes) -> Document:
     value = json.loads(text, parse_float=_Digits, parse_int=_Digits, parse_constant=_Digits)
     if isinstance(value, dict):
         return Document(_row(value.values()), _row(value))
