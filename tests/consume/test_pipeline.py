@@ -118,7 +118,10 @@ class Setup:
         self.sources: list[Fed] = []  # opened before `source`
         self.sink, self.replays, self.switch = Moody(), Asked(), Switch()
         self.opened: list[str | None] = []
-        self.pipeline = Pipeline(
+        self.pipeline = self.made()
+
+    def made(self) -> Pipeline:
+        return Pipeline(
             "crm",
             Parts(
                 source=lambda: self.sources.pop(0) if self.sources else self.source,
@@ -250,6 +253,26 @@ def test_a_replay_runs_beside_what_comes_with_a_sink_of_its_own_and_ends() -> No
         assert it.opened == [None, "fix-1"]
         assert again.closed
         assert again.position == 2
+
+    asyncio.run(scenario())
+
+
+def test_a_fault_of_asking_for_replays_does_not_end_the_pipeline() -> None:
+    class Faulty(Asked):
+        asked = 0
+
+        async def next(self) -> Replay:
+            self.asked += 1
+            raise OSError("the disk does not answer")
+
+    async def scenario() -> None:
+        it = Setup(record(0))
+        it.replays = faulty = Faulty()
+        it.pipeline = it.made()
+        async with it.running():
+            await until(lambda: faulty.asked > 0, "it asked")
+            await until(lambda: it.source.position == 1, "what comes is settled")
+            assert it.pipeline.condition.ready
 
     asyncio.run(scenario())
 

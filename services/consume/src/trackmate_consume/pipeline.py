@@ -154,8 +154,8 @@ class Pipeline:
 
     async def _replay_on(self) -> None:
         while True:
-            replay = await self._parts.replays.next()
             try:
+                replay = await self._parts.replays.next()
                 await self._flow(replay.id, replay.source, replay.letters)
                 await self._parts.replays.end(replay)
             except Exception:  # noqa: BLE001 - a fault of ours must not end it
