@@ -142,8 +142,7 @@ class Flow:
         self._changed.set()
 
     def _hasten_all(self) -> None:
-        for entry in list(self._waiting.aside):
-            self._waiting.hasten(entry)
+        self._waiting.hasten(*self._waiting.aside)
 
     # reading
 

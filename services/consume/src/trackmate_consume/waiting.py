@@ -77,6 +77,7 @@ class Waiting:
         self._ready: deque[Entry] = deque()
         self._held: dict[str, deque[Entry]] = {}
         self._aside: list[Entry] = []
+        self._took_aside = False
 
     @property
     def ready(self) -> int:
@@ -96,10 +97,23 @@ class Waiting:
         self._ready.extend(entries)
 
     def take(self, *, most: int, most_bytes: int, now: float) -> list[Entry]:
-        """The next batch, never empty unless there is nothing: one event alone that is due again,
-        else what is ready, at most so many events and bytes."""
-        if self._aside and self._aside[0].due_at <= now:
-            return [heapq.heappop(self._aside)]
+        """
+        The next batch, never empty unless there is nothing: one event alone that is due again, or
+        what is ready, at most so many events and bytes. In turns, so that many that are refused do
+        not stop their neighbours.
+        """
+        due = bool(self._aside) and self._aside[0].due_at <= now
+        if due and not (self._took_aside and self._ready):
+            return self._due_again()
+        self._took_aside = False
+        batch = self._ready_batch(most, most_bytes)
+        return batch or (self._due_again() if due else [])
+
+    def _due_again(self) -> list[Entry]:
+        self._took_aside = True
+        return [heapq.heappop(self._aside)]
+
+    def _ready_batch(self, most: int, most_bytes: int) -> list[Entry]:
         batch: list[Entry] = []
         mine: set[str] = set()
         size = 0
@@ -136,9 +150,10 @@ class Waiting:
             self._held.setdefault(entry.key, deque())
         heapq.heappush(self._aside, entry)
 
-    def hasten(self, entry: Entry) -> None:
-        """Let an entry that was set aside be due now."""
-        entry.due_at = 0.0
+    def hasten(self, *entries: Entry) -> None:
+        """Let entries that were set aside be due now."""
+        for entry in entries:
+            entry.due_at = 0.0
         heapq.heapify(self._aside)
 
     def _may_go(self, entry: Entry, mine: set[str]) -> bool:
