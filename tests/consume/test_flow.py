@@ -27,14 +27,17 @@ def record(offset: int, stream: str = "events", *, key: str | None = None) -> Re
 
 
 class Listed:
-    """A source of given steps, which remembers what was committed, and ends."""
+    """A source of given steps, which remembers what was committed, and ends unless it lasts."""
 
-    def __init__(self, *steps: Fetched, down: int = 0) -> None:
+    def __init__(self, *steps: Fetched, down: int = 0, lasts: bool = False) -> None:
+        self.lasts = lasts
         self.steps = list(steps)
         self.committed: list[Settled] = []
         self.down = down
 
     async def read(self, *, most: int, wait_s: float) -> Fetched | None:
+        if self.lasts and not self.steps:
+            await asyncio.Event().wait()
         return self.steps.pop(0) if self.steps else None
 
     async def commit(self, settled: Settled) -> None:
@@ -291,7 +294,7 @@ def test_the_lane_of_a_refused_event_moves_on_and_its_key_keeps_its_order() -> N
     async def scenario() -> None:
         keys = ["a", "b", "a", "c", "a", "b"]
         it = Setup(
-            Listed(Fetched([record(n, key=key) for n, key in enumerate(keys)])),
+            Listed(Fetched([record(n, key=key) for n, key in enumerate(keys)]), lasts=True),
             Kept(answer, lanes=2),
             pace=Pace(events=1, retry_s=3600),
         )
@@ -338,7 +341,7 @@ def test_an_event_that_brings_the_sink_down_is_a_dead_letter_while_others_are_ta
 def test_a_refused_event_alone_in_the_world_is_never_a_dead_letter() -> None:
     async def scenario() -> None:
         it = Setup(
-            Listed(Fetched([record(0)])),
+            Listed(Fetched([record(0)]), lasts=True),
             Kept(lambda _: Refused("401: who are you?")),
             pace=Pace(events=1, retry_s=0.01),
         )
@@ -348,6 +351,19 @@ def test_a_refused_event_alone_in_the_world_is_never_a_dead_letter() -> None:
         assert not it.source.committed
 
     asyncio.run(scenario())
+
+
+def test_a_replay_of_nothing_but_refused_events_ends() -> None:
+    it = Setup(
+        Listed(Fetched([record(n, key="a") for n in range(5)])),
+        Kept(lambda _: Refused("422: still no"), lanes=2),
+        pace=Pace(events=3, retry_s=72 * 3600),
+    )
+
+    it.run()
+
+    assert [letter.record.id for letter in it.letters.put_aside] == [f"id-{n}" for n in range(5)]
+    assert it.source.counts == Counts(dead=5)
 
 
 def test_what_asks_to_be_left_alone_is() -> None:

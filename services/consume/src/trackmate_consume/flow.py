@@ -101,6 +101,7 @@ class Flow:
         self._aside_at = -1.0  # when an event was last set aside for the first time
         self._outage = False
         self._answers = False  # whether the last fault was an answer about events
+        self._ended = False  # nothing more comes: a replay has been read
         self._left_alone_until = 0.0
 
     @property
@@ -148,6 +149,9 @@ class Flow:
 
     async def _read_to_end(self) -> None:
         await self._read_on()
+        self._ended = True
+        self._hasten_all()
+        self._changed.set()
         while len(self._window) or self._advanced.is_set():
             await self._changed.wait()
 
@@ -292,7 +296,7 @@ class Flow:
         now = time.monotonic()
         again = entry.tries > 0
         self._count_try(entry, fault, now)
-        if again and entry.refused_s >= self._pace.retry_s:
+        if again and (entry.refused_s >= self._pace.retry_s or self._is_final(fault)):
             await self._bury(entry, fault)
             return True
         alone = not self._waiting.aside or self._taken_at > self._aside_at
@@ -309,6 +313,10 @@ class Flow:
             wait_s = max(wait_s, min(fault.after_s, _LONGEST_ASKED_S))
         self._waiting.set_aside(entry, due_at=now + wait_s)
         return True
+
+    def _is_final(self, fault: Exception) -> bool:
+        """No other can be taken any more, so waiting for one would be for ever."""
+        return self._ended and isinstance(fault, Refused)
 
     def _count_try(self, entry: Entry, fault: Exception, now: float) -> None:
         """
