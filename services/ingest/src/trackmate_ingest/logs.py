@@ -36,7 +36,10 @@ class PlainLines(logging.Formatter):
         detail = "  ".join(f"{name}={_visible(value)}" for name, value in fields.items())
         moment = time.strftime("%H:%M:%S", time.localtime(record.created))
         line = f"{moment}  {record.getMessage()}  {detail}".rstrip()
-        return f"{line}\n{self.formatException(record.exc_info)}" if record.exc_info else line
+        if not record.exc_info:
+            return line
+        trace = self.formatException(record.exc_info).split("\n")
+        return "\n".join([line, *(f"  {_visible(part)}" for part in trace)])
 
 
 class Refusals:
