@@ -9,8 +9,10 @@ became of each, and the peaks: `{"found": […], "child_peak": BYTES, "own_peak"
 
 import asyncio
 import json
+import re
 import resource
 import sys
+from pathlib import Path
 from typing import Any
 
 from trackmate_consume.program import Dead, Filtered, Misspelt, Program, Result
@@ -75,14 +77,19 @@ def _shown(result: Result) -> dict[str, str]:
     return {"documents": b" ".join([document.value for document in result]).decode()}
 
 
-def _peak(whose: int) -> int:
-    return resource.getrusage(whose).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
+def _child_peak() -> int:
+    found = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss
+    return found * (1 if sys.platform == "darwin" else 1024)
+
+
+def _own_peak() -> int:
+    """From /proc: what `getrusage` says of this process may be of the one that started it."""
+    status = Path("/proc/self/status")
+    found = re.search(r"VmHWM:\s+(\d+) kB", status.read_text()) if status.exists() else None
+    return int(found[1]) * 1024 if found else 0
 
 
 if __name__ == "__main__":
     found = asyncio.run(explode(json.load(sys.stdin)))
-    peaks = {
-        "child_peak": _peak(resource.RUSAGE_CHILDREN),
-        "own_peak": _peak(resource.RUSAGE_SELF),
-    }
+    peaks = {"child_peak": _child_peak(), "own_peak": _own_peak()}
     print(json.dumps({"found": found, **peaks}))
