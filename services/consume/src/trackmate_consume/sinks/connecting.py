@@ -48,6 +48,25 @@ def spelled_out(host: str) -> str | None:
     return str(plain(str(found[0][4][0])))
 
 
+async def judged(host: str, guard: Guard, lookup: Lookup) -> Sequence[str]:
+    """Every address of a host, once the guard permits them all. Raises Blocked or Down."""
+    addresses = await _addresses(host, guard, lookup)
+    guard.check(addresses)
+    return addresses
+
+
+async def _addresses(host: str, guard: Guard, lookup: Lookup) -> Sequence[str]:
+    try:
+        return await lookup(host)
+    except socket.gaierror as fault:
+        if fault.errno == socket.EAI_AGAIN:
+            shown = guard.shown or repr(host)
+            raise Down(f"the name server does not answer, asked for {shown}") from None
+        return ()
+    except UnicodeError:  # no name can be like this
+        return ()
+
+
 def guarded(
     guard: Guard, lookup: Lookup, *, connections: int, trust: ssl.SSLContext | bool
 ) -> TCPConnector:
@@ -76,19 +95,8 @@ class _Resolver(AbstractResolver):
     async def resolve(
         self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_UNSPEC
     ) -> list[ResolveResult]:
-        addresses = await self._addresses(host)
-        self._guard.check(addresses)
+        addresses = await judged(host, self._guard, self._lookup)
         return [_result(host, port, address) for address in addresses]
-
-    async def _addresses(self, host: str) -> Sequence[str]:
-        try:
-            return await self._lookup(host)
-        except socket.gaierror as fault:
-            if fault.errno == socket.EAI_AGAIN:
-                raise Down(f"the name server does not answer, asked for {host!r}") from None
-            return ()
-        except UnicodeError:  # no name can be like this
-            return ()
 
     async def close(self) -> None:
         """Nothing is held."""

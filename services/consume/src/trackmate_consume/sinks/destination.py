@@ -5,7 +5,7 @@ trust. Everything that can be found wrong before the first request is Unfit, wit
 
 import re
 import ssl
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from ipaddress import IPv4Network, IPv6Network
 from urllib.parse import parse_qsl, unquote
@@ -16,12 +16,10 @@ from trackmate_consume.sink import Unfit
 from trackmate_consume.sinks.answers import Words
 from trackmate_consume.sinks.connecting import spelled_out
 from trackmate_consume.sinks.guard import Blocked, Guard
+from trackmate_consume.sinks.secret import Secret, found
 from trackmate_consume.sinks.signing import Signer, signer_of
+from trackmate_consume.sinks.trust import add_authority
 from trackmate_contract.pipeline import Header, Http
-from trackmate_contract.specs import SecretKeyRef
-
-Secret = Callable[[SecretKeyRef], str | None]
-"""The value of a Secret's key in the affiliate's namespace; None where there is none."""
 
 _HTTP = "spec.sink.http"
 _NUMERIC = re.compile(r"[0-9.]+|.*:.*")
@@ -59,10 +57,10 @@ def destination(
     signer = None
     if spec.signing is not None:
         path = f"{_HTTP}.signing.secretRef"
-        signing = _found(spec.signing.secret_ref, secret, path)
+        signing = found(spec.signing.secret_ref, secret, path)
         signer = _signer(signing, path)
     words = Words(sorted(_secrets(url, headers, signing), key=len, reverse=True))
-    return Destination(url, guard, headers, signer, _trust(spec, url, secret), words)
+    return Destination(url, guard, headers, signer, _trust(spec, secret), words)
 
 
 def _url(text: str) -> URL:
@@ -99,24 +97,13 @@ def _value(number: int, header: Header, secret: Secret) -> str:
         return header.value or ""
     path = f"{_HTTP}.headers[{number}].valueFrom.secretKeyRef"
     ref = header.value_from.secret_key_ref
-    value = _found(ref, secret, path)
+    value = found(ref, secret, path)
     if not _VALUE.fullmatch(value):
         raise Unfit(
             path,
             f"what Secret {ref.name!r} has under {ref.key!r} cannot be a header's value: it has a "
             "line break, a space at an end or a character beyond ASCII, or is empty; write it anew "
             "without",
-        )
-    return value
-
-
-def _found(ref: SecretKeyRef, secret: Secret, path: str) -> str:
-    value = secret(ref)
-    if value is None:
-        raise Unfit(
-            path,
-            f"there is no Secret {ref.name!r} with a key {ref.key!r} in the affiliate's namespace; "
-            "add it",
         )
     return value
 
@@ -128,21 +115,12 @@ def _signer(text: str, path: str) -> Signer:
         raise Unfit(path, str(fault)) from None
 
 
-def _trust(spec: Http, url: URL, secret: Secret) -> ssl.SSLContext | bool:
+def _trust(spec: Http, secret: Secret) -> ssl.SSLContext | bool:
     """The public authorities, and the declared one beside them."""
     if spec.tls is None:
         return True
-    path = f"{_HTTP}.tls.caSecretRef"
-    pem = _found(spec.tls.ca_secret_ref, secret, path)
     trust = ssl.create_default_context()
-    try:
-        trust.load_verify_locations(cadata=pem)
-    except (ssl.SSLError, ValueError, TypeError):  # the last for text beyond ASCII
-        raise Unfit(
-            path,
-            f"what Secret {spec.tls.ca_secret_ref.name!r} has under {spec.tls.ca_secret_ref.key!r} "
-            "is not a certificate in PEM; put the authority's there, from BEGIN to END CERTIFICATE",
-        ) from None
+    add_authority(trust, spec.tls.ca_secret_ref, secret, f"{_HTTP}.tls.caSecretRef")
     return trust
 
 

@@ -23,7 +23,7 @@ Address = IPv4Address | IPv6Address
 Network = IPv4Network | IPv6Network
 
 PUBLIC_PORTS = (443, 8443)
-"""Where public addresses may be asked; a platform's own nodes have public addresses too."""
+"""Where public addresses may be asked by https: a platform's nodes have public addresses too."""
 
 _NOT_PUBLIC = tuple(
     ip_network(network)
@@ -63,16 +63,30 @@ class Blocked(Exception):  # noqa: N818 - what became of the connection
 
 
 @dataclass(frozen=True, slots=True)
+class Way:
+    """How public addresses may be asked."""
+
+    words: str
+    ports: tuple[int, ...]
+
+
+HTTPS = Way("by https", PUBLIC_PORTS)
+
+
+@dataclass(frozen=True, slots=True)
 class Guard:
     """Judges the addresses of one destination."""
 
     host: str
-    """As the manifest has it. Messages show it in the place of what it resolved to."""
+    """As it is declared. Messages show it in the place of what it resolved to."""
     port: int
     encrypted: bool
-    """Whether the destination is asked by https."""
+    """Whether nothing is said to the destination before TLS."""
     allowed: tuple[Network, ...] = ()
-    """May be reached by http too, and on any port."""
+    """May be reached without TLS too, and on any port."""
+    way: Way = HTTPS
+    shown: str = ""
+    """In the place of a host that is a part of a secret."""
 
     def check(self, addresses: Iterable[str]) -> None:
         """
@@ -85,17 +99,19 @@ class Guard:
         others = [address for address in found if not self._allows(address)]
         if not found or not all(is_public(address) for address in others):
             raise Blocked(
-                f"blocked: the address of {self.host!r} is not public, or not known; the "
-                "platform's allowedNetworks decide"
+                f"blocked: the address of {self.shown or repr(self.host)} is not public, or not "
+                "known; the platform's allowedNetworks decide"
             )
         if others:
             self.check_way()
 
     def check_way(self) -> None:
         """Raise Blocked unless a public address may be asked like this."""
-        if not self.encrypted or self.port not in PUBLIC_PORTS:
+        if not self.encrypted or self.port not in self.way.ports:
+            *others, last = map(str, self.way.ports)
+            ports = f"{', '.join(others)} or {last}"
             raise Blocked(
-                f"blocked: public addresses are asked by https, on port {_PORTS} alone; the "
+                f"blocked: public addresses are asked {self.way.words}, on port {ports} alone; the "
                 "platform's allowedNetworks decide what else"
             )
 
@@ -122,6 +138,3 @@ def is_public(address: Address) -> bool:
     if isinstance(address, IPv6Address) and address not in _GIVEN_OUT:
         return False
     return not any(address in network for network in _NOT_PUBLIC)
-
-
-_PORTS = " or ".join(map(str, PUBLIC_PORTS))

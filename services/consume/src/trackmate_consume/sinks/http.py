@@ -21,25 +21,16 @@ from trackmate_consume.ledger import Outcome
 from trackmate_consume.sink import Down, Translated
 from trackmate_consume.sinks.answers import Answer, bulk_fault_of, fault_of
 from trackmate_consume.sinks.connecting import Lookup, guarded, system_lookup
-from trackmate_consume.sinks.destination import Destination, Secret, destination
+from trackmate_consume.sinks.destination import Destination, destination
 from trackmate_consume.sinks.guard import Blocked
 from trackmate_consume.sinks.rate import Rate
+from trackmate_consume.sinks.secret import Secret
+from trackmate_consume.sinks.trust import certificate_words
 from trackmate_consume.sinks.webhook_ids import batch_id, event_id
 from trackmate_contract.pipeline import Http
 
 _MOST_READ = 64 << 10  # bytes of an answer
 _LARGE = 1 << 20  # bytes of a body, from which aiohttp wants a stream
-
-_CERTIFICATE_FAULTS = {  # X509_V_ERR_…: OpenSSL's x509_vfy.h
-    9: "is not valid yet",
-    10: "has expired",
-    18: "is signed by itself; put it into tls.caSecretRef to trust it",
-    19: "is from an unknown authority; put that into tls.caSecretRef to trust it",
-    20: "is from an unknown authority; put that into tls.caSecretRef to trust it",
-    21: "is from an unknown authority; put that into tls.caSecretRef to trust it",
-    62: "is for another name",
-    64: "is for another address",
-}
 
 
 class _Request(NamedTuple):
@@ -177,7 +168,7 @@ async def _read(response: aiohttp.ClientResponse) -> bytes:
 def _in_words(fault: aiohttp.ClientError | OSError) -> str:
     """Without addresses and URLs, which aiohttp's own words may have."""
     if isinstance(fault, aiohttp.ClientConnectorCertificateError):
-        return _certificate_words(fault.certificate_error)
+        return certificate_words(fault.certificate_error)
     if isinstance(fault, aiohttp.ClientSSLError):
         return "no TLS connection came about; is this a port for https?"
     if isinstance(fault, aiohttp.ClientConnectorError):
@@ -187,12 +178,6 @@ def _in_words(fault: aiohttp.ClientError | OSError) -> str:
     if isinstance(fault, aiohttp.ClientResponseError):
         return "what was answered is not HTTP"
     return "the connection was closed before the answer"
-
-
-def _certificate_words(fault: Exception) -> str:
-    code = getattr(fault, "verify_code", None)
-    said = getattr(fault, "verify_message", "cannot be verified")
-    return f"its certificate {_CERTIFICATE_FAULTS.get(code or 0, f'is refused: {said}')}"
 
 
 def _os_words(fault: OSError) -> str:
