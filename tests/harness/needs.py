@@ -12,6 +12,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from postgres import programs
+
 CHROMIUM = "/usr/bin/chromium"
 
 
@@ -40,6 +42,7 @@ NEEDS = {
         lambda: sys.platform == "linux" and os.geteuid() == 0,
     ),
     "linux": Need("not Linux", lambda: sys.platform == "linux"),
+    "postgres": Need("no PostgreSQL: apt-get install postgresql", lambda: programs() is not None),
     "curl": Need("no curl", lambda: bool(shutil.which("curl"))),
 }
 
