@@ -19,6 +19,7 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from handing import LOOPBACK, RUNNERS, event, fault, hand, http_sink, opened
+from inside import LITERALS, RESOLVED
 from nameserver import asking, naming
 from receiver import Answer, Receiver, Request, receiving
 from trackmate_consume.sink import Down, Unfit
@@ -26,110 +27,6 @@ from trackmate_consume.sinks.connecting import guarded, system_lookup
 from trackmate_consume.sinks.guard import Blocked, Guard, is_public, plain
 
 HARNESS = Path(__file__).parents[1] / "harness"
-
-LITERALS = [
-    # this machine
-    "127.0.0.1",
-    "127.0.0.2",
-    "127.255.255.254",
-    "0.0.0.0",
-    "0.1.2.3",
-    "[::1]",
-    "[::]",
-    "[0:0:0:0:0:0:0:1]",
-    "localhost",
-    "LOCALHOST",
-    "localhost.",
-    "cache.localhost",
-    # its other spellings
-    "2130706433",
-    "0x7f000001",
-    "0x7F.0.0.1",
-    "017700000001",
-    "0177.0.0.1",
-    "0177.0.0.01",
-    "127.1",
-    "127.0.1",
-    "127.0x1",
-    "0x7f.1",
-    "0",
-    "0x0",
-    "127.0.0.1.",
-    # IPv4 inside IPv6: mapped, compatible, translated, NAT64, 6to4, Teredo
-    "[::ffff:127.0.0.1]",
-    "[::ffff:7f00:1]",
-    "[::127.0.0.1]",
-    "[::ffff:0:127.0.0.1]",
-    "[64:ff9b::127.0.0.1]",
-    "[64:ff9b::a9fe:a9fe]",
-    "[64:ff9b:1::a9fe:a9fe]",
-    "[2002:7f00:1::]",
-    "[2002:a9fe:a9fe::1]",
-    "[2001:0:7f00:1::]",
-    "[2001::a9fe:a9fe]",
-    # clouds' metadata
-    "169.254.169.254",
-    "2852039166",
-    "0xa9fea9fe",
-    "0251.0376.0251.0376",
-    "169.254.43518",
-    "169.254.170.2",
-    "[::ffff:169.254.169.254]",
-    "[fd00:ec2::254]",
-    "[fd20:ce::254]",
-    "168.63.129.16",
-    "100.100.100.200",
-    "192.0.0.192",
-    # private, shared, local
-    "10.0.0.1",
-    "10.96.0.1",
-    "012.0.0.1",
-    "172.16.0.1",
-    "172.31.255.255",
-    "192.168.0.1",
-    "100.64.0.1",
-    "169.254.1.1",
-    "[fc00::1]",
-    "[fd12:3456:789a::1]",
-    "[fe80::1]",
-    "[fec0::1]",
-    # several at once, nobody's, and for documents and benchmarks
-    "224.0.0.1",
-    "239.255.255.250",
-    "[ff02::1]",
-    "[ff0e::1]",
-    "255.255.255.255",
-    "240.0.0.1",
-    "192.0.0.8",
-    "192.0.2.1",
-    "192.88.99.1",
-    "198.18.0.1",
-    "198.51.100.1",
-    "203.0.113.1",
-    "[2001:db8::1]",
-    "[3fff::1]",
-    "[100::1]",
-    "[5f00::1]",
-    "[4000::1]",
-]
-
-RESOLVED = [
-    "127.0.0.1",
-    "0.0.0.0",
-    "::1",
-    "::",
-    "::ffff:127.0.0.1",
-    "::127.0.0.1",
-    "64:ff9b::7f00:1",
-    "2002:7f00:1::",
-    "10.96.0.1",
-    "169.254.169.254",
-    "168.63.129.16",
-    "100.100.100.200",
-    "fd00:ec2::254",
-    "fe80::1",
-    "224.0.0.1",
-]
 
 NOT_EVEN_WRITTEN = [
     "http://user:password@127.0.0.1/",
