@@ -350,6 +350,8 @@ def secret_refs(pipeline: Pipeline) -> Iterator[tuple[str, SecretKeyRef]]:
     http, postgres = pipeline.spec.sink.http, pipeline.spec.sink.postgres
     if postgres is not None:
         yield "spec.sink.postgres.connectionSecretRef", postgres.connection_secret_ref
+    if postgres is not None and postgres.tls is not None:
+        yield "spec.sink.postgres.tls.caSecretRef", postgres.tls.ca_secret_ref
     if http is None:
         return
     for index, header in enumerate(http.headers):

@@ -76,6 +76,7 @@ class Postgres(Spec):
         examples=["{name: warehouse, key: url}"], repr=False
     )
     table: Table = Field(examples=["events"])
+    tls: Tls | None = Field(default=None, repr=False)
 
 
 class SecretRef(Spec):
