@@ -10,14 +10,15 @@ from trackmate_consume.flow import Pace
 from trackmate_consume.formats import FORMATS
 from trackmate_consume.sink import Sink, Unfit
 from trackmate_consume.sinks.http import HttpSink
+from trackmate_consume.sinks.postgres import PostgresSink
 from trackmate_consume.sinks.stdout import StdoutSink
 from trackmate_contract.pipeline import Batch, PipelineSpec
 from trackmate_contract.specs import SecretKeyRef
 
-RUNS = frozenset({"http", "stdout"})
+RUNS = frozenset({"http", "postgres", "stdout"})
 """The sinks that are there."""
 
-NOT_HERE = "the sink {!r} is not there yet; there are http and stdout"
+NOT_HERE = "the sink {!r} is not there yet; there are http, postgres and stdout"
 
 Network = IPv4Network | IPv6Network
 Secret = Callable[[SecretKeyRef], str | None]
@@ -30,7 +31,7 @@ class Surroundings:
 
     secret: Secret
     allowed_networks: Sequence[Network] = ()
-    """Where `http` may go beside public addresses."""
+    """Where sinks may go beside public addresses."""
 
 
 def pace_of(spec: PipelineSpec) -> Pace:
@@ -59,6 +60,10 @@ def sink_of(spec: PipelineSpec, around: Surroundings) -> Sink:
             batched=spec.delivery.batch is not None,
             secret=around.secret,
             allowed=around.allowed_networks,
+        )
+    if sink.postgres is not None:
+        return PostgresSink(
+            sink.postgres, form, secret=around.secret, allowed=around.allowed_networks
         )
     if sink.stdout is not None:
         return StdoutSink(form)
