@@ -4,6 +4,7 @@ affiliate stores an event when pasted, and every pipeline delivers it. What an e
 started beside it is started; its ports alone are changed, as they may be taken here.
 """
 
+import os
 import re
 import shutil
 import socket
@@ -15,20 +16,29 @@ from pathlib import Path
 
 import pytest
 
+from postgres import programs, started
 from running import start_in
 from waiting_for import wait_until
 
 EXAMPLES = sorted((Path(__file__).parents[2] / "examples").iterdir())
 RECEIVER = "receiver.py"
 RECEIVER_PORT = "9090"
+DATABASE = "database.sql"
+DATABASE_PORT = "5432"
+
+
+def marks(example: Path) -> list[pytest.MarkDecorator]:
+    return [pytest.mark.needs("postgres")] if (example / DATABASE).exists() else []
 
 
 @pytest.mark.needs("curl")
-@pytest.mark.parametrize("example", EXAMPLES, ids=lambda folder: folder.name)
+@pytest.mark.parametrize(
+    "example", [pytest.param(one, id=one.name, marks=marks(one)) for one in EXAMPLES]
+)
 def test_the_example_runs_and_takes_events(example: Path, tmp_path: Path) -> None:
     folder = tmp_path / example.name
     shutil.copytree(example, folder)
-    with beside(folder):
+    with beside(folder), database(folder):
         dev = start_in(tmp_path, str(folder), "--port", "0")
         try:
             status = dev.read("status")
@@ -63,6 +73,24 @@ def beside(folder: Path) -> Iterator[None]:
     finally:
         process.terminate()
         process.wait()
+
+
+@contextmanager
+def database(folder: Path) -> Iterator[None]:
+    """Run a PostgreSQL made ready by the example's SQL, if it has any; the look must find a row."""
+    script = folder / DATABASE
+    if not script.exists():
+        yield
+        return
+    with started() as server:
+        server.run(script.read_text("utf-8"))
+        [file] = [f for f in folder.glob("*.yaml") if f":{DATABASE_PORT}/" in f.read_text("utf-8")]
+        file.write_text(file.read_text("utf-8").replace(DATABASE_PORT, str(server.port)), "utf-8")
+        yield
+        [look] = re.findall(r"^#   (psql postgresql:.*)$", file.read_text("utf-8"), re.MULTILINE)
+        path = f"{programs()}:{os.environ['PATH']}"
+        said = subprocess.check_output(["bash", "-c", look], env={"PATH": path}, text=True)
+        assert "(1 row)" in said
 
 
 def free_port() -> int:

@@ -114,6 +114,12 @@ class Server:
         assert done.returncode == 0, done.stderr.decode()
         return [line.split("\t") for line in done.stdout.decode().splitlines()]
 
+    def run(self, script: str) -> None:
+        """Run a script as the superuser, as `psql` does that is fed it."""
+        command = [_program("psql"), "-Xq", "-v", "ON_ERROR_STOP=1", self.url]
+        done = subprocess.run(command, input=script.encode(), capture_output=True, check=False)
+        assert done.returncode == 0, done.stderr.decode()
+
     def value(self, statement: str) -> str:
         [[value]] = self.sql(statement)
         return value
