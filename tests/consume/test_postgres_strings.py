@@ -19,6 +19,7 @@ from inside import LITERALS, RESOLVED
 from nameserver import asking, naming
 from receiver import Receiver, receiving
 from trackmate_consume.sink import Down, Unfit
+from trackmate_consume.sinks.guard import Blocked
 from trackmate_consume.sinks.postgres_string import Misspelt, read
 
 PATH = "spec.sink.postgres.connectionSecretRef"
@@ -273,17 +274,6 @@ def test_whatever_is_wrong_with_a_string_no_message_repeats_it(
     assert CANARY not in repr(getattr(sink, "_to", ""))
 
 
-def test_a_missing_secret_is_said() -> None:
-    sink = postgres_sink("")
-    sink._secret = lambda ref: None  # noqa: SLF001 - as where the Secret is gone
-
-    said = asyncio.run(fault(sink.open()))
-
-    assert isinstance(said, Unfit)
-    assert said.path == PATH
-    assert "there is no Secret 'warehouse' with a key 'url'" in str(said)
-
-
 # where they lead
 
 
@@ -329,6 +319,15 @@ def test_no_hostaddr_inside_is_connected_to(probe: Receiver, address: str) -> No
         said = refusal(string, allowed=allowed)
         assert isinstance(said, Unfit)
         assert str(said) == NOT_PUBLIC
+    assert probe.connections == 0
+
+
+def test_no_connection_is_made_around_the_guard(probe: Receiver) -> None:
+    """What is judged before the first connection is judged again at every one."""
+    sink = postgres_sink("", allowed=())
+    sink._to = read(f"host=db.example hostaddr=127.0.0.1 port={probe.port} user=u")  # noqa: SLF001 - around the first wall
+
+    assert isinstance(asyncio.run(fault(sink._connected(sink._to.hosts[0]))), Blocked)  # noqa: SLF001 - ditto
     assert probe.connections == 0
 
 

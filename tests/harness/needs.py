@@ -43,6 +43,9 @@ NEEDS = {
     ),
     "linux": Need("not Linux", lambda: sys.platform == "linux"),
     "postgres": Need("no PostgreSQL: apt-get install postgresql", lambda: programs() is not None),
+    "pgbouncer": Need(
+        "no PgBouncer: apt-get install pgbouncer", lambda: bool(shutil.which("pgbouncer"))
+    ),
     "curl": Need("no curl", lambda: bool(shutil.which("curl"))),
 }
 

@@ -81,7 +81,7 @@ class Server:
         """Return once it answers."""
         with (self.home / "log").open("ab") as log:
             command = [_program("postgres"), "-D", str(self.data)]
-            self.process = subprocess.Popen(command, stdout=log, stderr=log, **_nobody())
+            self.process = subprocess.Popen(command, stdout=log, stderr=log, **nobody())
         wait_until(self._answers, "PostgreSQL answers", seconds=60)
 
     def stop(self, how: int = 2) -> None:
@@ -159,15 +159,15 @@ def started(*, durable: bool = False, settings: Sequence[str] = ()) -> Iterator[
 
 
 def _made(home: Path, *, durable: bool, settings: Sequence[str]) -> Server:
-    nobody = _nobody()
-    if nobody:
-        os.chown(home, nobody["user"], nobody["group"])
+    owner = nobody()
+    if owner:
+        os.chown(home, owner["user"], owner["group"])
     made = [_program("initdb"), "-D", str(home / "data"), "-U", ROOT, "-E", "UTF8", "--locale=C"]
     done = subprocess.run(
-        [*made, "--no-sync", "--auth=trust"], capture_output=True, check=False, **nobody
+        [*made, "--no-sync", "--auth=trust"], capture_output=True, check=False, **owner
     )
     assert done.returncode == 0, done.stderr.decode()
-    server = Server(home, _free_port())
+    server = Server(home, free_port())
     lines = _SETTINGS.format(port=server.port, fsync="on" if durable else "off")
     server.set(lines, *settings)
     server.put("pg_hba.conf", _LETS_IN.encode())
@@ -180,7 +180,7 @@ def _program(name: str) -> str:
     return str(folder / name)
 
 
-def _nobody() -> dict[str, Any]:
+def nobody() -> dict[str, Any]:
     """PostgreSQL does not run as root."""
     if os.geteuid() != 0:
         return {}
@@ -188,7 +188,7 @@ def _nobody() -> dict[str, Any]:
     return {"user": user.pw_uid, "group": user.pw_gid, "extra_groups": [], "cwd": "/"}
 
 
-def _free_port() -> int:
+def free_port() -> int:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         return int(free.getsockname()[1])

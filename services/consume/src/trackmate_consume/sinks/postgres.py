@@ -236,7 +236,7 @@ class PostgresSink:
             direct_tls=False,
             gsslib="gssapi",
             server_settings=dict(self._to.settings),
-            target_session_attrs="primary",
+            target_session_attrs="any",  # a standby is told by its table
             timeout=min(self._to.connect_s or _CONNECT_S, 6 * _CONNECT_S),
             command_timeout=self._statement_s + _BEYOND_S,
             statement_cache_size=0,  # a pooler may give each transaction another server process
@@ -254,8 +254,6 @@ class PostgresSink:
             sqlstate = str(fault.sqlstate)
             message, detail = self._visible(fault.message), self._visible(fault.detail)
             raise fault_of(sqlstate, message or self._visible(str(fault)), detail) from None
-        except asyncpg.TargetServerAttributeNotMatched:
-            raise Down("it is a standby, which only reads; name the primary too") from None
         except (asyncpg.InterfaceError, asyncpg.InternalClientError) as fault:
             raise Down(self._visible(str(fault))) from None
         except TimeoutError:

@@ -16,14 +16,13 @@ letter too, as the flow tries it beside the others.
 """
 
 _BROKEN = "08"
-"""The class of connections that broke: nothing was answered."""
+"""The class of connections that broke, or were not taken: its words say so themselves."""
 
 _ABOUT_US = {
     "28000": "the server lets nobody in like this: its pg_hba.conf decides by user, database, "
     "address and TLS",
     "28P01": "the server refuses the user or the password; mend them in the Secret",
     "3D000": "the server has no such database; make it, or mend its name in the Secret",
-    "08P01": "what was answered is not PostgreSQL, or a pooler that refuses an option",
 }
 
 _CURES = {

@@ -15,7 +15,7 @@ import asyncpg
 
 from trackmate_consume.fingerprint import fingerprint
 from trackmate_consume.ledger import Outcome
-from trackmate_consume.sink import Refused, Translated, Unfit
+from trackmate_consume.sink import Down, Refused, Translated, Unfit
 from trackmate_consume.sinks import postgres_table
 from trackmate_consume.sinks.postgres_table import Column, Key, Row, Statements, Table
 
@@ -207,7 +207,7 @@ async def session(
 ) -> Session:
     """
     Make the table if it is not there. Nothing is changed about one that is, and no lock taken.
-    Raises Unfit and asyncpg's errors.
+    Raises Unfit, Down and asyncpg's errors.
     """
     try:
         found = await _look(connection, table) or await _made(connection, table, as_json=as_json)
@@ -249,6 +249,8 @@ async def _made(connection: asyncpg.Connection, table: str, *, as_json: bool) ->
 
 
 async def _look(connection: asyncpg.Connection, table: str) -> Table | None:
+    if await connection.fetchval("SELECT pg_catalog.pg_is_in_recovery()"):
+        raise Down("it is a standby, which only reads; name the primary too")
     row = await connection.fetchrow(postgres_table.LOOK, postgres_table.quoted(table))
     if row is None:
         return None
