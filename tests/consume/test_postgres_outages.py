@@ -18,7 +18,6 @@ import trustme
 
 from handing import RUNNERS, fault, hand, opened, placed, postgres_sink
 from postgres import ROOT, Server, holding, started
-from receiver import Answer, receiving
 from trackmate_consume.ledger import Outcome
 from trackmate_consume.sink import Down, Unfit
 from waiting_for import wait_until
@@ -39,6 +38,7 @@ NOT_MADE = (
     "the role may not use the schema of the table '{0}.events', or not make a table in it; "
     "GRANT USAGE, CREATE ON SCHEMA {0}, or make the table yourself"
 )
+NOT_POSTGRES = "what was answered is not PostgreSQL"
 UNKNOWN_AUTHORITY = (
     "its certificate is from an unknown authority; put that into tls.caSecretRef to trust it"
 )
@@ -423,17 +423,34 @@ def test_what_is_settled_is_on_disk_whatever_the_server_is_set_to(table: str) ->
 
 
 @pytest.mark.parametrize(
-    "answer",
-    [Answer(raw=b"HTTP/1.1 400 no\r\n\r\n"), Answer(reset=True)],
-    ids=["HTTP", "reset"],
+    ("answer", "said"),
+    [
+        (b"HTTP/1.1 400 Bad Request\r\n\r\n", ""),
+        (b"R\0\0\0\x08\0\0\0\0S\0\0\0\x17client_encoding\0no\0Z\0\0\0\x05I", NOT_POSTGRES),
+        (b"R\0\0\0\x08\0\0\0\x63", "unsupported authentication method requested by the server"),
+        (b"", ""),
+    ],
+    ids=["HTTP", "an encoding of its own", "another login", "nothing"],
 )
-def test_what_is_no_postgresql_is_an_outage(answer: Answer, run: Callable[..., Any]) -> None:
-    with receiving(lambda _: answer) as backend:
-        url = f"postgresql://app:{PASSWORD}@127.0.0.1:{backend.port}/web"
-        for mode in ("disable", "require"):
-            said = run(fault(hand(postgres_sink(f"{url}?sslmode={mode}&connect_timeout=1"))))
-            assert isinstance(said, Down)
-            assert PASSWORD not in str(said)
+def test_what_is_no_postgresql_is_an_outage(
+    answer: bytes, said: str, run: Callable[..., Any]
+) -> None:
+    async def through() -> list[Exception]:
+        server = await asyncio.start_server(_answering(answer), "127.0.0.1", 0)
+        port = server.sockets[0].getsockname()[1]
+        url = f"postgresql://app:{PASSWORD}@127.0.0.1:{port}/web?connect_timeout=2"
+        async with server:
+            return [
+                await fault(postgres_sink(f"{url}&sslmode={mode}").open())
+                for mode in ("require", "disable")
+            ]
+
+    secure, plain = run(through())
+
+    assert isinstance(secure, Down)
+    assert isinstance(plain, Down)
+    assert said in str(plain)
+    assert PASSWORD not in f"{secure}{plain}"
 
 
 def test_a_server_that_repeats_the_password_is_not_repeated(server: Server, table: str) -> None:
@@ -586,6 +603,17 @@ def test_an_authority_that_nobody_asks_for_is_unfit(server: Server) -> None:
 
 
 # what the tests need
+
+
+def _answering(answer: bytes) -> Callable[..., Any]:
+    """Say the same to whatever comes, and close."""
+
+    async def to(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.read(1000)
+        writer.write(answer)
+        writer.close()
+
+    return to
 
 
 async def _here(host: str) -> list[str]:

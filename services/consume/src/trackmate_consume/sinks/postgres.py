@@ -38,6 +38,9 @@ _CONNECT_S = 10.0
 _STATEMENT_S = 30.0
 _BEYOND_S = 5.0  # that a server which stops a statement itself is given before it counts as lost
 
+_TOLD = (asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError)
+"""What the driver says; the last two are its own words, and the first the server's."""
+
 _WAY = Way(
     "with sslmode=require, verify-ca or verify-full",
     (5432, 6432, 6543),  # PostgreSQL, PgBouncer, Supavisor
@@ -225,7 +228,17 @@ class PostgresSink:
                 continue
         return await self._connect(last_address, host.port, last_way)
 
-    async def _connect(self, address: str, port: int, trust: ssl.SSLContext | None) -> Any:
+    async def _connect(
+        self, address: str, port: int, trust: ssl.SSLContext | None
+    ) -> asyncpg.Connection:
+        try:
+            return await self._shake_hands(address, port, trust)
+        except (*_TOLD, OSError):
+            raise
+        except Exception:  # noqa: BLE001 - a stranger may answer anything
+            raise Down("what was answered is not PostgreSQL") from None
+
+    async def _shake_hands(self, address: str, port: int, trust: ssl.SSLContext | None) -> Any:
         return await asyncpg.connect(
             host=address,
             port=port,
@@ -254,7 +267,7 @@ class PostgresSink:
             sqlstate = str(fault.sqlstate)
             message, detail = self._visible(fault.message), self._visible(fault.detail)
             raise fault_of(sqlstate, message or self._visible(str(fault)), detail) from None
-        except (asyncpg.InterfaceError, asyncpg.InternalClientError) as fault:
+        except _TOLD as fault:
             raise Down(self._visible(str(fault))) from None
         except TimeoutError:
             raise Down("no answer in time") from None
