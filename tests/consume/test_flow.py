@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 
 import pytest
 
+from trackmate_consume import flow as flow_module
 from trackmate_consume.flow import Ends, Flow, Pace
 from trackmate_consume.ledger import Counts, Outcome, Settled
 from trackmate_consume.letters import DeadLetter
@@ -263,6 +264,26 @@ def test_an_outage_pauses_without_limit_and_makes_no_dead_letter() -> None:
             await until(lambda: it.source.position == 40, "all committed")
         assert not it.letters.put_aside
         assert sorted(it.sink.taken) == sorted(f"id-{n}" for n in range(40))
+
+    asyncio.run(scenario())
+
+
+def test_resume_wakes_what_rests_during_an_outage(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(flow_module, "backoff_s", lambda tries, *, longest_s: 3600.0)
+
+    async def scenario() -> None:
+        out = [True]
+        it = Setup(
+            Listed(Fetched([record(n, key=str(n)) for n in range(3)])),
+            Kept(lambda _: Down("connection refused") if out[0] else None),
+            pace=Pace(events=1),
+        )
+        flow = it.flow()
+        async with running(flow):
+            await until(lambda: flow.outage and len(it.sink.batches) > 1, "it rests")
+            out[0] = False
+            flow.resume()
+            await until(lambda: it.source.position == 3, "all committed")
 
     asyncio.run(scenario())
 

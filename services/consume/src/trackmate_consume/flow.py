@@ -94,6 +94,7 @@ class Flow:
         self._waiting = Waiting(lanes=ends.sink.lanes)
         self._storm = Storm()
         self._changed = _Signal()
+        self._resumed = _Signal()
         self._advanced = asyncio.Event()
         self._writing = 0
         self._tries = 0
@@ -141,6 +142,7 @@ class Flow:
         self._hasten_all()
         self.going.set()
         self._changed.set()
+        self._resumed.set()
 
     def _hasten_all(self) -> None:
         self._waiting.hasten(*self._waiting.aside)
@@ -230,7 +232,7 @@ class Flow:
                 self._writing -= 1
                 self._changed.set()
             if wait_s:
-                await asyncio.sleep(wait_s)
+                await self._resumed.wait(wait_s)
 
     async def _next_batch(self, most: int) -> list[Entry]:
         while True:
