@@ -17,6 +17,7 @@ from trackmate.embedded.replays import Asked, EmbeddedReplays
 from trackmate.embedded.source import EmbeddedSource
 from trackmate.embedded.store import EmbeddedStore
 from trackmate_consume.assembly import Surroundings, pace_of, sink_of
+from trackmate_consume.expressions.host import Unstarted
 from trackmate_consume.flow import Pace
 from trackmate_consume.pipeline import Parts, Pipeline
 from trackmate_consume.program import Misspelt, Program
@@ -43,12 +44,17 @@ class Declaration:
 
 
 async def misspelt(pipeline: manifest.Pipeline) -> Misspelt | None:
-    """What is wrong with its expressions, if anything is."""
+    """
+    What is wrong with its expressions, if anything is; where no process can look now, the pipeline
+    says so when it runs, and tries again.
+    """
     program = Program(pipeline.spec)
     try:
         await program.compile()
     except Misspelt as fault:
         return fault
+    except Unstarted:
+        return None
     finally:
         await program.close()
     return None
