@@ -169,7 +169,7 @@ def test_a_paused_pipeline_waits_across_a_restart_and_says_why(start_dev: StartD
             PIPELINE.format(name="a1", form="json").replace(
                 "{stdout: {}}", "{kafka: {bootstrapServers: 'k:9092', topic: t}}"
             ),
-            "spec.sink.kafka: the sink 'kafka' is not there yet; there are http, postgres and",
+            "spec.sink.kafka: the sink 'kafka' is not there yet; there are files, http, postgres",
         ),
         (
             PIPELINE.format(name="a1", form="json").replace(

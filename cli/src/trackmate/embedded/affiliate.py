@@ -45,7 +45,7 @@ class EmbeddedAffiliate:
         self._root = root
         self.given: dict[str, str] = {}
         self._tasks: list[asyncio.Task[None]] = []
-        self.pipelines = Pipelines(self.database)
+        self.pipelines = Pipelines(affiliate.name, self.database)
         self.insights = EmbeddedInsights(self.database)
 
     @property

@@ -23,6 +23,8 @@ CREATE TABLE IF NOT EXISTS batches (
     data BLOB NOT NULL
 );
 CREATE UNIQUE INDEX IF NOT EXISTS batches_by_offset ON batches (stream, base);
+CREATE TABLE IF NOT EXISTS log_identity (one INTEGER PRIMARY KEY CHECK (one = 1), id TEXT NOT NULL);
+INSERT OR IGNORE INTO log_identity VALUES (1, lower(hex(randomblob(4))));
 """
 
 PARTITION = 0
@@ -202,6 +204,14 @@ def purge(connection: sqlite3.Connection, stream: str, *, before_ms: int) -> int
         "AND base < (SELECT max(base) FROM batches WHERE stream = ?1)",
         (stream, before_ms),
     ).rowcount
+
+
+def identity(connection: sqlite3.Connection) -> str:
+    """
+    An id made with the log: where the data was wiped, offsets begin again and mean other events.
+    """
+    row = connection.execute("SELECT id FROM log_identity").fetchone()
+    return str(row[0])
 
 
 def last_row(connection: sqlite3.Connection) -> int:

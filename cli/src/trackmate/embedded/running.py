@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from ipaddress import ip_network
 
+from trackmate.embedded import log
 from trackmate.embedded.books import STORE, Begin, Reads, begin
 from trackmate.embedded.control import EmbeddedControl
 from trackmate.embedded.database import Database
@@ -103,7 +104,7 @@ def run_store(database: Database) -> Running:
     return Running(reads, None, pipeline, control, replays, _started(pipeline))
 
 
-async def run_declared(database: Database, declaration: Declaration) -> Running:
+async def run_declared(affiliate: str, database: Database, declaration: Declaration) -> Running:
     """Start a pipeline of the folder, from where it was, or where its spec says it begins."""
     name, spec = declaration.manifest.name, declaration.manifest.spec
     reads = Reads(name, spec.stream)
@@ -112,11 +113,13 @@ async def run_declared(database: Database, declaration: Declaration) -> Running:
     control.scaled_to_none = SCALED_TO_NONE if spec.replicas == 0 else ""
     if spec.replay is not None:
         await replays.ask(_asked(name, spec))
-    around = Surroundings(declaration.secret, _LOOPBACK)
+    with contextlib.closing(database.reader()) as reader:
+        log_id = log.identity(reader)
+    around = Surroundings(declaration.secret, _LOOPBACK, affiliate, name, log_id)
     parts = Parts(
         source=partial(EmbeddedSource, database, reads),
         program=Program(spec),
-        sink=lambda _: sink_of(spec, around),
+        sink=partial(sink_of, spec, around),
         letters=EmbeddedLetters(database, name),
         replays=replays,
         control=control,
@@ -140,7 +143,8 @@ def _asked(name: str, spec: manifest.PipelineSpec) -> Asked:
 class Pipelines:
     """Every pipeline of one affiliate, by name; `store` is always there."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, affiliate: str, database: Database) -> None:
+        self._affiliate = affiliate
         self._database = database
         self.running: dict[str, Running] = {}
 
@@ -155,7 +159,8 @@ class Pipelines:
                 await running.stop()
         for name, declaration in declared.items():
             if name not in self.running:
-                self.running[name] = await run_declared(self._database, declaration)
+                running = await run_declared(self._affiliate, self._database, declaration)
+                self.running[name] = running
 
     @property
     def declared(self) -> dict[str, Declaration]:

@@ -9,16 +9,18 @@ from ipaddress import IPv4Network, IPv6Network
 from trackmate_consume.flow import Pace
 from trackmate_consume.formats import FORMATS
 from trackmate_consume.sink import Sink, Unfit
+from trackmate_consume.sinks.file_names import Writer
+from trackmate_consume.sinks.files import FilesSink
 from trackmate_consume.sinks.http import HttpSink
 from trackmate_consume.sinks.postgres import PostgresSink
 from trackmate_consume.sinks.stdout import StdoutSink
 from trackmate_contract.pipeline import Batch, PipelineSpec
 from trackmate_contract.specs import SecretKeyRef
 
-RUNS = frozenset({"http", "postgres", "stdout"})
+RUNS = frozenset({"files", "http", "postgres", "stdout"})
 """The sinks that are there."""
 
-NOT_HERE = "the sink {!r} is not there yet; there are http, postgres and stdout"
+NOT_HERE = "the sink {!r} is not there yet; there are files, http, postgres and stdout"
 
 Network = IPv4Network | IPv6Network
 Secret = Callable[[SecretKeyRef], str | None]
@@ -32,6 +34,10 @@ class Surroundings:
     secret: Secret
     allowed_networks: Sequence[Network] = ()
     """Where sinks may go beside public addresses."""
+    affiliate: str = ""
+    pipeline: str = ""
+    log: str = ""
+    """An id of the log that is read: offsets of another one are of other events."""
 
 
 def pace_of(spec: PipelineSpec) -> Pace:
@@ -50,8 +56,11 @@ def pace_of(spec: PipelineSpec) -> Pace:
     )
 
 
-def sink_of(spec: PipelineSpec, around: Surroundings) -> Sink:
-    """The sink that the spec declares. Raises Unfit for one that does not run here."""
+def sink_of(spec: PipelineSpec, around: Surroundings, replay: str | None = None) -> Sink:
+    """
+    The sink that the spec declares, for the replay of this id or for events as they come. Raises
+    Unfit for one that does not run here.
+    """
     sink, form = spec.sink, FORMATS[spec.format]
     if sink.http is not None:
         return HttpSink(
@@ -65,6 +74,9 @@ def sink_of(spec: PipelineSpec, around: Surroundings) -> Sink:
         return PostgresSink(
             sink.postgres, form, secret=around.secret, allowed=around.allowed_networks
         )
+    if sink.files is not None:
+        writer = Writer(around.affiliate, around.pipeline, around.log, replay)
+        return FilesSink(sink.files, form, writer)
     if sink.stdout is not None:
         return StdoutSink(form)
     name = next(name for name in type(sink).model_fields if getattr(sink, name) is not None)
