@@ -104,3 +104,13 @@ def test_the_newest_records_are_found_and_the_rest_counted(connection: sqlite3.C
 
     assert (last, skipped, [record.value for record in records]) == (2, 2, [b"c", b"x"])
     assert log.newest(connection, after=2, most=2) == (2, 0, [])
+
+
+def test_a_log_keeps_its_id_and_another_has_another(connection: sqlite3.Connection) -> None:
+    made = log.identity(connection)
+    connection.executescript(log.SCHEMA)  # as at each start
+
+    assert log.identity(connection) == made
+    other = open_log()
+    assert log.identity(other) != made
+    other.close()
