@@ -445,9 +445,13 @@ def test_another_file_system_inside_is_named(out: Path) -> None:
 
 
 @pytest.mark.needs("mount")  # root, who may become another user
-def test_a_folder_without_permission_is_named(tmp_path: Path) -> None:
+@pytest.mark.parametrize("used_before", [False, True])
+def test_a_folder_without_permission_is_named(tmp_path: Path, *, used_before: bool) -> None:
     forbidden = tmp_path / "forbidden"
     forbidden.mkdir(0o755)
+    if used_before:
+        (forbidden / ".trackmate").mkdir()
+        (forbidden / ".trackmate").chmod(0o777)
     program = (
         "import os, sys, asyncio; sys.path.insert(0, sys.argv[1]); from filing import files_sink\n"
         "os.setuid(65534)\n"

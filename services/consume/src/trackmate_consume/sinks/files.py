@@ -28,6 +28,8 @@ from trackmate_contract.pipeline import Files
 
 Done = TypeVar("Done")
 
+_TRY_AGAIN_S = 30  # after a file could not be finished
+
 _log = logging.getLogger("trackmate.consume")
 
 _UNFIT = {
@@ -147,7 +149,6 @@ class FilesSink:
         self._owed = self._owed or ids[0]
         try:
             self._opened()
-            self._finish_due()
             for (stream, partition), events in groupby(batch, key=_place):
                 self._write_to(place_name(stream, partition), list(events))
         except BaseException as fault:
@@ -161,27 +162,26 @@ class FilesSink:
             self._places[place] = self._current(place)
         self._places[place].write(events, now_ms=_now_ms())
 
-    def _finish_due(self) -> float:
-        """Finish what is old enough; return how long until the next may be, in seconds."""
-        every_ms, now_ms = self._rotate.every_s * 1000, _now_ms()
-        wait_ms = every_ms
-        for current in self._places.values():
-            if current.begun_ms is not None:
-                left_ms = current.begun_ms + every_ms - now_ms
-                if left_ms <= 0:
-                    current.finish()
-                else:
-                    wait_ms = min(wait_ms, left_ms)
-        return wait_ms / 1000
-
     def _finish_old(self) -> float:
+        """Finish what is old enough; return how long until the next may be, in seconds."""
+        every_s = self._rotate.every_s
         try:
             self._opened()
-            return self._finish_due()
+            left_s = [left for one in self._places.values() if (left := self._left_s(one))]
         except (OSError, Down, Unfit) as fault:
             self._let_go()
             self._warn(_said(fault))
-            return min(self._rotate.every_s, 30)
+            return min(every_s, _TRY_AGAIN_S)
+        return min(every_s, *left_s) if left_s else every_s
+
+    def _left_s(self, current: Current) -> float:
+        """How long its file may stay open; 0 where none is, or it was finished now."""
+        if current.begun_ms is None:
+            return 0
+        left_ms = current.begun_ms + self._rotate.every_s * 1000 - _now_ms()
+        if left_ms <= 0:
+            current.finish()
+        return max(0, left_ms) / 1000
 
     def _close(self) -> None:
         try:
