@@ -13,8 +13,9 @@ from typing import IO, Any
 
 import pytest
 
+import postgres
 from filing import event, files_sink, lines
-from handing import http_sink
+from handing import http_sink, postgres_sink
 from receiver import receiving, taken
 from trackmate_consume.formats import FORMATS, Format
 from trackmate_consume.ledger import Outcome
@@ -39,6 +40,17 @@ async def to_http(folder: Path) -> AsyncIterator[Given]:
     with receiving(taken) as backend:
         sink = http_sink({"url": f"{backend.url}/hook"})
         yield sink, lambda: [request.body for request in backend.requests]
+
+
+@asynccontextmanager
+async def to_postgres(folder: Path) -> AsyncIterator[Given]:
+    with postgres.started() as server:
+        rows = 'SELECT document FROM events ORDER BY "offset", part'
+        asked = "SELECT to_regclass('events')"
+        yield (
+            postgres_sink(server.url),
+            lambda: [row[0].encode() for row in server.sql(rows)] if server.value(asked) else [],
+        )
 
 
 @asynccontextmanager
@@ -67,12 +79,16 @@ async def of_the_page(folder: Path) -> AsyncIterator[Given]:
 SINKS: dict[str, Callable[[Path], AbstractAsyncContextManager[Given]]] = {
     "files": to_files,
     "http": to_http,
+    "postgres": to_postgres,
     "stdout": to_stdout,
     "the page's": of_the_page,
 }
 
 
-@pytest.fixture(params=sorted(SINKS))
+NEEDS = {"postgres": pytest.mark.needs("postgres")}
+
+
+@pytest.fixture(params=[pytest.param(name, marks=NEEDS.get(name, ())) for name in sorted(SINKS)])
 def handed(request: pytest.FixtureRequest, tmp_path: Path) -> "Handed":
     """Hand batches to a sink; return what it said of each and what is there after."""
 
