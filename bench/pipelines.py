@@ -3,7 +3,7 @@ What an event costs on its way from the log to a sink, in batches of 100, beside
 FastStream in the same run.
 
     apt-get install redis-server postgresql && uv sync --group bench
-    python bench/pipelines.py
+    PYTHONPATH=tests/harness python bench/pipelines.py
 
 CPU seconds of the moving process and its children, an event; not of what is written to. `movers.py`
 says what each does.
