@@ -10,9 +10,10 @@ import asyncio
 import os
 from base64 import b64decode
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from random import Random, randrange
+from typing import Any
 
 import pytest
 
@@ -108,13 +109,25 @@ def _check_hook(backend: Receiver, found: oracle.Found) -> None:
 def _check_letters(dev: Dev, found: oracle.Found) -> None:
     """What is no row is a dead letter, once for each time it is in the log."""
     [line] = [line for line in found.books["pipelines"] if line["name"] == "to-batch"]
-    letters = dev.read("dead-letters", "list", "acme/to-batch", "--limit", "1000")["letters"]
+    letters = list(_letters(dev))
     values = {(event.stream, event.offset): event.value for event in found.log}
     places = [(letter["stream"], letter["offset"]) for letter in letters]
     assert line["dead"] == len(set(places)) == len(places) > 0
     for place, letter in zip(places, letters, strict=True):
         assert b64decode(letter["base64"]) == values[place]
     assert line["delivered"] + line["dead"] == sum(place[0] == "images" for place in values)
+
+
+def _letters(dev: Dev) -> Iterator[Any]:
+    """All of them, a thousand at a time."""
+    after = 0
+    while True:
+        asked = ["list", "acme/to-batch", "--limit", "1000", "--after", str(after)]
+        found = dev.read("dead-letters", *asked)["letters"]
+        yield from found
+        if not found:
+            return
+        after = found[-1]["number"]
 
 
 def _repeats(backend: Receiver) -> int:
