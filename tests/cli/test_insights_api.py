@@ -136,6 +136,30 @@ def test_a_question_without_an_answer_is_told_why(
 @pytest.mark.parametrize(
     ("question", "asked"),
     [
+        ("totals", {"to": "0001-01-01T00:00:00Z"}),
+        ("totals", {"from": "0001-01-01T00:00:00+14:00", "to": "0001-01-02T00:00:00Z"}),
+        (  # an hour of India begins before the calendar does
+            "over-time",
+            {
+                "zone": "Asia/Kolkata",
+                "every": "hour",
+                "from": "0001-01-01T00:00:10Z",
+                "to": "0001-01-01T01:00:00Z",
+            },
+        ),
+        ("totals", {"from": "9999-12-31T23:00:00Z", "to": "9999-12-31T23:59:59.999Z"}),
+    ],
+)
+def test_nothing_happened_at_the_ends_of_the_calendar(
+    shop: Dev, question: str, asked: dict[str, Any]
+) -> None:
+    counts = answer(shop, question, **asked)
+    assert {one["events"] for one in counts.get("counts", [counts])} == {0}
+
+
+@pytest.mark.parametrize(
+    ("question", "asked"),
+    [
         ("funnel", {"step": "one"}),
         ("funnel", {}),
         ("top", {"most": 0}),

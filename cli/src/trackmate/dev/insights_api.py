@@ -21,6 +21,7 @@ from trackmate_contract.quantity import epoch_ms, instant, quoted, seconds
 router = APIRouter(prefix="/api/affiliates/{name}/insights")
 
 _DAY_MS = 86_400_000
+_EARLIEST_MS = -62_135_596_800_000  # the beginning of year 1
 _LATEST_MS = 253_402_300_799_000  # the end of year 9999
 
 Text = Annotated[str | None, Query(max_length=2000)]
@@ -34,7 +35,7 @@ def _said() -> Iterator[None]:
     except ValueError as fault:
         raise HTTPException(422, str(fault)) from None
     except OverflowError:
-        raise HTTPException(422, "that is beyond the calendar; ask for years up to 9998") from None
+        raise HTTPException(422, "that is beyond the calendar; ask for years from 2 to 9998") from None
 
 
 @dataclass(frozen=True)
@@ -125,5 +126,6 @@ def _zone(name: str) -> ZoneInfo:
 
 
 def _rfc3339(epoch: int) -> str:
-    moment = datetime.fromtimestamp(min(epoch, _LATEST_MS) / 1000, UTC)
+    epoch = min(max(epoch, _EARLIEST_MS), _LATEST_MS)
+    moment = datetime.fromtimestamp(epoch / 1000, UTC)
     return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
