@@ -12,6 +12,7 @@ import threading
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from math import inf
 from typing import NamedTuple
 
 import numpy as np
@@ -69,8 +70,8 @@ def keep(connection: sqlite3.Connection, blocks: Sequence[Block]) -> list[None]:
 class _Tail:
     """The facts of the documents behind the last block."""
 
-    def __init__(self) -> None:
-        self._begin(0)
+    def __init__(self, last: int = 0) -> None:
+        self._begin(last)
 
     def _begin(self, last: int) -> None:
         self.last = last  # the seq of the last document in it
@@ -86,7 +87,11 @@ class _Tail:
             gone = int(np.searchsorted(self._seqs, kept, side="right"))
             self.rows.drop(gone)
             del self._seqs[:gone]
-        while self._read_on(reader):
+        self.read(reader)
+
+    def read(self, reader: sqlite3.Connection, *, most: float = inf) -> None:
+        """Read on, until there are so many or no more."""
+        while len(self._seqs) < most and self._read_on(reader):
             time.sleep(0)  # the event loop gets its turn
 
     def _read_on(self, reader: sqlite3.Connection) -> bool:
@@ -195,19 +200,17 @@ class EmbeddedInsights:
             return counting.funnel(now.columns(scope, "name", "person"), steps, within_ms)
 
     def _next_block(self) -> Block | None:
+        """Read for itself: those who ask do not wait, and what nobody asks for is not held."""
         with contextlib.closing(self._database.reader()) as reader:
-            if not self._enough(reader):
+            stored, kept = reader.execute(
+                "SELECT (SELECT coalesce(max(seq), 0) FROM documents), "
+                "(SELECT coalesce(max(last), 0) FROM fact_blocks)"
+            ).fetchone()
+            if stored - kept < self._rows:  # mostly there are not enough
                 return None
-        with self._now(), self._turn:
-            return self._tail.block(self._rows)
-
-    def _enough(self, reader: sqlite3.Connection) -> bool:
-        """Whether there is a block's worth, without reading it: mostly there is not."""
-        row = reader.execute(
-            "SELECT (SELECT coalesce(max(seq), 0) FROM documents) - "
-            "(SELECT coalesce(max(last), 0) FROM fact_blocks)"
-        ).fetchone()
-        return bool(row[0] >= self._rows)
+            next_ones = _Tail(kept)
+            next_ones.read(reader, most=self._rows)
+        return next_ones.block(self._rows)
 
     @contextlib.contextmanager
     def _now(self) -> Iterator[_Snapshot]:
