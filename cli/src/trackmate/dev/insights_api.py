@@ -35,7 +35,8 @@ def _said() -> Iterator[None]:
     except ValueError as fault:
         raise HTTPException(422, str(fault)) from None
     except OverflowError:
-        raise HTTPException(422, "that is beyond the calendar; ask for years from 2 to 9998") from None
+        words = "that is beyond the calendar; ask for years from 2 to 9998"
+        raise HTTPException(422, words) from None
 
 
 @dataclass(frozen=True)
