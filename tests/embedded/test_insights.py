@@ -5,9 +5,11 @@ stored, and wherever a block of facts begins.
 
 import asyncio
 import json
+import sqlite3
 import tempfile
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing
 from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
@@ -29,6 +31,7 @@ from trackmate_consume.sink import Translated
 from trackmate_consume.translate import to_document
 from trackmate_contract.quantity import epoch_ms, instant
 from trackmate_contract.record import Record, Stamp
+from waiting_for import wait_until
 
 SCHEMA = store.SCHEMA + insights.SCHEMA
 ROWS = 5  # of a block, so that there are many
@@ -330,6 +333,42 @@ def test_a_repeat_is_counted_once_and_a_conflict_by_itself() -> None:
 
     with tempfile.TemporaryDirectory() as folder:
         assert asyncio.run(scenario(Path(folder))) == 2
+
+
+def test_facts_are_kept_again_after_a_time_in_which_documents_could_not_be_read(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def scenario() -> None:
+        database = Database(tmp_path / "acme.db", SCHEMA)
+        figures = EmbeddedInsights(database, rows=ROWS)
+        await stored(database, [Raw(5, b"{}")] * 7, figures)
+        await changed(database, "ALTER TABLE documents RENAME TO unreadable")
+        keeping = asyncio.create_task(figures.keep_on())
+        await until(lambda: "cannot be kept" in caplog.text)
+        await changed(database, "ALTER TABLE unreadable RENAME TO documents")
+        await until(lambda: blocks(database) > 0)
+        keeping.cancel()
+        await asyncio.gather(keeping, return_exceptions=True)
+        await database.close()
+
+    asyncio.run(scenario())
+
+
+async def changed(database: Database, statement: str) -> None:
+    def work(connection: sqlite3.Connection, statements: Sequence[str]) -> list[None]:
+        connection.execute(*statements)
+        return [None]
+
+    await database.submit(work, statement)
+
+
+async def until(condition: Callable[[], object]) -> None:
+    await asyncio.to_thread(wait_until, condition, "facts are kept")
+
+
+def blocks(database: Database) -> int:
+    with closing(database.reader()) as reader:
+        return int(reader.execute("SELECT count(*) FROM fact_blocks").fetchone()[0])
 
 
 BERLIN = ZoneInfo("Europe/Berlin")

@@ -7,6 +7,7 @@ write of its own.
 
 import asyncio
 import contextlib
+import logging
 import sqlite3
 import threading
 import time
@@ -35,6 +36,8 @@ CREATE TABLE IF NOT EXISTS fact_labels (
     text BLOB NOT NULL
 );
 """
+
+_log = logging.getLogger("trackmate.embedded")
 
 _ROWS = 8192  # of a block
 _TURN = 128  # documents read before others get their turn
@@ -170,9 +173,18 @@ class EmbeddedInsights:
 
     async def keep_on(self) -> None:
         """Make blocks of what is stored, until cancelled."""
+        fault = ""
         while True:
-            with contextlib.suppress(Unwritten):  # said by the database; tried again
+            before, fault = fault, ""
+            try:
                 await self.keep_all()
+            except Unwritten:
+                pass  # said by the database; tried again
+            except Exception as unread:  # noqa: BLE001 - no fault may end it
+                fault = str(unread) or type(unread).__name__
+                if fault != before:  # said once and not each time
+                    fields = {"file": self._database.path.name, "error": fault}
+                    _log.exception("figures cannot be kept", extra={"fields": fields})
             await asyncio.sleep(_EVERY_S)
 
     async def keep_all(self) -> None:
