@@ -274,16 +274,21 @@ def test_totals_and_time_are_a_count_of_the_raw_events(events: list[Raw], scope:
 
 
 @settings(max_examples=60, deadline=None)
-@given(st.lists(raws, max_size=40), scopes, st.sampled_from(Of))
-def test_the_ranking_is_a_count_of_the_raw_events(events: list[Raw], scope: Scope, of: Of) -> None:
-    ranked = answered(events, lambda figures: figures.top(scope, of, MOST))
+@given(st.lists(raws, max_size=40), scopes, st.sampled_from(Of), st.sampled_from([1, 2, MOST]))
+def test_the_ranking_is_a_count_of_the_raw_events(
+    events: list[Raw], scope: Scope, of: Of, most: int
+) -> None:
+    ranked = answered(events, lambda figures: figures.top(scope, of, most))
 
     by_label: dict[str, list[Plain]] = defaultdict(list)
     for one in inside(events, scope):
         if of is Of.EVENTS or (one.view and one.page):
             by_label[one.name if of is Of.EVENTS else one.page].append(one)
     expected = [(name, len(those), people(those)) for name, those in by_label.items()]
-    assert ranked == sorted(expected, key=lambda one: (-one[1], one[0]))
+    assert ranked == sorted(set(ranked), key=lambda one: (-one[1], one[0]))
+    assert set(ranked) <= set(expected)
+    counts = sorted((one[1] for one in expected), reverse=True)
+    assert [one.events for one in ranked] == counts[:most]
 
 
 @settings(max_examples=150, deadline=None)

@@ -75,7 +75,10 @@ class Insights(Protocol):
         """What happened between each two `edges`, which are ms since 1970, rising."""
 
     async def top(self, scope: Scope, of: Of, most: int) -> Sequence[Ranked]:
-        """Those that came most, at most so many; of equals the first by name."""
+        """
+        Those that came most, at most so many, and equals by name. Which of those that came as
+        often as the last are left out is not said: to tell would be to read every name.
+        """
 
     async def funnel(self, scope: Scope, steps: Sequence[str], within_ms: int) -> Sequence[Step]:
         """
