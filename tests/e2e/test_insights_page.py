@@ -138,6 +138,10 @@ def test_a_funnel_is_built_by_hand(start_dev: StartDev, page: Page) -> None:
     page.get_by_role("button", name="Remove step 2").click()
     expect(figures).to_have_text(["4 people · 100 %", "2 people · 50 %"])
     assert "step=Offer+Viewed&step=Booking+Completed" in page.url
+    page.get_by_role("button", name="Add a step").click()
+    page.get_by_role("button", name="Remove step 3").click()
+    expect(page.locator(".step")).to_have_count(2)
+    expect(page.get_by_label("Step 2", exact=True)).to_be_focused()
 
 
 def test_a_time_of_ones_own_is_asked_for_once_it_is_whole(start_dev: StartDev, page: Page) -> None:

@@ -47,7 +47,7 @@ function showLines() {
   const had = lines.findIndex((one) => one.contains(document.activeElement));
   lines = steps.map((step, index) => stepLine(step, index, steps));
   byId('steps').replaceChildren(...lines);
-  lines[had]?.querySelector('select').focus();
+  if (had >= 0) lines[Math.min(had, lines.length - 1)].querySelector('select').focus();
 }
 
 function stepLine(step, index, steps) {
