@@ -10,7 +10,7 @@ from typing import Any
 
 import httpx
 import pytest
-from playwright.sync_api import Browser, Page, expect
+from playwright.sync_api import Browser, Page, Route, expect
 
 from browser import chromium, complaints, visitor
 from running import Dev
@@ -142,6 +142,30 @@ def test_a_funnel_is_built_by_hand(start_dev: StartDev, page: Page) -> None:
     page.get_by_role("button", name="Remove step 3").click()
     expect(page.locator(".step")).to_have_count(2)
     expect(page.get_by_label("Step 2", exact=True)).to_be_focused()
+
+
+def test_a_late_answer_to_another_question_says_nothing(
+    start_dev: StartDev, browser: Browser
+) -> None:
+    dev = start_dev()
+    late: list[Route] = []
+    asked = "**/insights/totals?*"
+    with visitor(browser) as context:
+        page = context.new_page()
+        page.route(asked, lambda route: late.append(route), times=1)  # noqa: PLW0108 - looked into
+        with page.expect_request(asked):
+            page.goto(f"{dev.url}/insights")
+        page.locator("#range").select_option("7d")
+        expect(tile(page, "Events")).to_have_text("0")
+        page.evaluate(
+            "new MutationObserver(() => { window.said = true; })"
+            ".observe(document.getElementById('unanswered'), { childList: true })"
+        )
+        with page.expect_response(lambda response: response.status == 422):
+            late[0].fulfill(json={"detail": "too late"}, status=422)
+        post(dev, track("eva", "Offer Viewed"))
+        expect(tile(page, "Events")).to_have_text("1")
+        assert page.evaluate("window.said") is None
 
 
 def test_a_time_of_ones_own_is_asked_for_once_it_is_whole(start_dev: StartDev, page: Page) -> None:

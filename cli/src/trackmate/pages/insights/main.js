@@ -34,12 +34,14 @@ async function refresh() {
     if (mine === round) show(answer);
     heard('figures');
   } catch (fault) {
-    if (fault.told) showUnanswered(fault.message);
-    else unheard('figures');
+    if (!fault.told) unheard('figures');
+    else if (mine === round) showUnanswered(fault.message);
   } finally {
-    asking = false;
-    restUntil = performance.now() + REST * (performance.now() - began);
-    due(LATEST_MS);
+    if (mine === round) {  // else another asks already
+      asking = false;
+      restUntil = performance.now() + REST * (performance.now() - began);
+      due(LATEST_MS);
+    }
   }
 }
 
