@@ -12,14 +12,19 @@ _EVENT = '{"type":"track","event":"Hello","anonymousId":"me"}'
 
 _SNIPPET = """\
 <script>
-  window.track = function (event, properties) {{
+  window.track = function (event, properties, type) {{
+    let visitor;
+    try {{
+      visitor = localStorage["trackmate.anonymousId"] ||= crypto.randomUUID();
+    }} catch {{}}  // storage may be forbidden
     fetch("{endpoint}/v1/events?key={key}", {{
       method: "POST",
       keepalive: true,
       headers: {{ "Content-Type": "text/plain" }},
       body: JSON.stringify({{
         messageId: crypto.randomUUID(),
-        type: "track",
+        anonymousId: visitor,
+        type: type || "track",
         event: event,
         properties: properties || {{}},
         timestamp: new Date().toISOString(),
@@ -27,7 +32,7 @@ _SNIPPET = """\
       }})
     }}).catch(function () {{}});
   }};
-  track("Page Viewed");
+  track("Page Viewed", {{}}, "page");
 </script>"""
 
 
