@@ -73,6 +73,31 @@ def test_the_same_affiliate_twice_is_a_fault_of_the_second(tmp_path: Path) -> No
     assert folder.affiliates["acme"].affiliate.spec.display_name == "First"
 
 
+PIPELINE = """\
+apiVersion: trackmate.io/v1alpha1
+kind: Pipeline
+metadata: {name: to-out, namespace: trackmate-acme}
+spec: {stream: events, format: %s, sink: {stdout: {}}}
+"""
+
+
+def test_of_two_of_one_name_the_one_that_runs_stays(tmp_path: Path) -> None:
+    for file, shown, form in (("a.yaml", "New", "csv"), ("b.yaml", "Running", "text")):
+        affiliate = AFFILIATE % ("acme", f"displayName: {shown}")
+        write(tmp_path, file, f"{affiliate}---\n{PIPELINE % form}")
+
+    running = {("acme",): "b.yaml", ("trackmate-acme", "to-out"): "b.yaml"}
+    folder = read_folder(tmp_path, running=running)
+
+    assert folder.affiliates["acme"].affiliate.spec.display_name == "Running"
+    assert folder.pipelines["trackmate-acme", "to-out"].pipeline.spec.format == "text"
+    assert [misfit.message for misfit in folder.misfits] == [
+        "the affiliate 'acme' is in b.yaml already; remove one of them",
+        "the pipeline 'to-out' is in b.yaml already; remove one of them",
+    ]
+    assert folder.broken == {"a.yaml"}
+
+
 def test_a_key_given_twice_is_a_fault(tmp_path: Path) -> None:
     write(tmp_path, "a.yaml", AFFILIATE % ("acme", "displayName: A\n  displayName: B"))
 

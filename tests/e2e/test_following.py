@@ -175,6 +175,28 @@ def test_a_newcomer_does_not_take_the_host_of_one_that_runs(start_dev: StartDev)
     assert (names(dev), state(dev)["faults"][0]["file"]) == ({"globex"}, "aaa.yaml")
 
 
+def test_a_newcomer_does_not_take_the_name_of_one_that_runs(start_dev: StartDev) -> None:
+    pipeline = """\
+---
+apiVersion: trackmate.io/v1alpha1
+kind: Pipeline
+metadata: {name: to-out, namespace: trackmate-globex}
+spec: {stream: events, sink: {stdout: {}}}
+"""
+    dev = start_dev(manifest=GLOBEX + pipeline)
+    key = dev.key("web", "globex")
+    thief = GLOBEX.replace("spec: {}", "spec: {ingest: {keys: [{name: own, use: Server}]}}")
+    paused = pipeline.replace("stdout: {}}", "stdout: {}}, replicas: 0")
+    (dev.manifests / "aaa.yaml").write_text(thief + paused, "utf-8")
+
+    assert soon(lambda: len(state(dev)["faults"]) == 2)
+    assert {fault["file"] for fault in state(dev)["faults"]} == {"aaa.yaml"}
+    assert send(dev, key) == 200
+    [globex] = dev.read("status", "globex")["affiliates"]
+    assert "Paused" not in {line["reason"] for line in globex["ledger"]["pipelines"]}
+    assert "Pipeline 'globex/to-out' added." in dev.log
+
+
 def test_another_id_is_refused_while_it_runs_too(start_dev: StartDev) -> None:
     dev = start_dev(manifest=GLOBEX)
     (dev.manifests / "acme.yaml").write_text(GLOBEX.replace("{}", "{id: af-9}"), "utf-8")

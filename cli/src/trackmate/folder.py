@@ -4,10 +4,10 @@ by file, line and path. Pure but for reading the files.
 """
 
 from base64 import b64decode
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import yaml
 
@@ -48,6 +48,7 @@ class Folder:
     """Values by namespace and name, then by key."""
     owners: dict[str, "Owner"] = field(default_factory=dict)
     """By namespace: who may have pipelines."""
+    running: "Running" = field(default_factory=dict)
     misfits: list[Misfit] = field(default_factory=list)
     notices: list[str] = field(default_factory=list)
 
@@ -77,6 +78,12 @@ class DeclaredPipeline(NamedTuple):
 
     def misfit(self, path: str, message: str) -> Misfit:
         return Misfit(self.file, self.lines.find(path), path, message)
+
+
+Running = Mapping[tuple[str, ...], str]
+"""Files of what runs: of affiliates by name, of pipelines by namespace and name."""
+
+Either = TypeVar("Either", Declared, DeclaredPipeline)
 
 
 class Document(NamedTuple):
@@ -138,17 +145,17 @@ _Loader.yaml_implicit_resolvers = {
 }
 
 
-def read_folder(directory: Path, *, running: Collection[str] = ()) -> Folder:
+def read_folder(directory: Path, *, running: Running | None = None) -> Folder:
     """
-    Read every YAML file of the folder and below; hidden ones are passed over. Of two affiliates
-    that want one host, one that is `running` keeps it.
+    Read every YAML file of the folder and below; hidden ones are passed over. Of two that want one
+    name or one host, the one that is `running` keeps it.
     """
-    folder = Folder()
+    folder = Folder(running=running or {})
     for path in sorted(directory.rglob("*.y*ml")):
         name = path.relative_to(directory)
         if path.suffix in {".yaml", ".yml"} and not any(p.startswith(".") for p in name.parts):
             _read_file(path, str(name), folder)
-    _check_hosts(folder, running)
+    _check_hosts(folder)
     _check_secrets(folder)
     _find_owners(folder)
     _check_pipelines(folder)
@@ -159,7 +166,7 @@ def read_file(path: Path, owners: Mapping[str, Owner]) -> Folder:
     """Read one file, to be added to what runs: its Secrets may be elsewhere."""
     folder = Folder(owners=dict(owners))
     _read_file(path, path.name, folder)
-    _check_hosts(folder, ())
+    _check_hosts(folder)
     _find_owners(folder)
     _check_pipelines(folder, secrets=False)
     return folder
@@ -229,20 +236,28 @@ def _take_resource(document: Document, folder: Folder) -> None:
     if isinstance(resource, Pipeline):
         _take_pipeline(DeclaredPipeline(resource, document.file, document.lines), folder)
         return
+    declared = Declared(resource, document.file, document.lines)
     first = folder.affiliates.get(resource.name)
-    if first is not None:
-        message = f"the affiliate {resource.name!r} is in {first.file} already; remove one of them"
-        folder.misfits.append(_misfit(document, Fault("metadata.name", message)))
-        return
-    folder.affiliates[resource.name] = Declared(resource, document.file, document.lines)
+    folder.affiliates[resource.name] = _one_of(folder, (resource.name,), first, declared)
 
 
 def _take_pipeline(declared: DeclaredPipeline, folder: Folder) -> None:
     where = declared.pipeline.namespace, declared.pipeline.name
-    first = folder.pipelines.setdefault(where, declared)
-    if first is not declared:
-        message = f"the pipeline {where[1]!r} is in {first.file} already; remove one of them"
-        folder.misfits.append(declared.misfit("metadata.name", message))
+    folder.pipelines[where] = _one_of(folder, where, folder.pipelines.get(where), declared)
+
+
+def _one_of(folder: Folder, name: tuple[str, ...], first: Either | None, second: Either) -> Either:
+    """Of two of one name the one that runs, else the first; the other is a misfit."""
+    if first is None:
+        return second
+    stays, goes = first, second
+    if folder.running.get(name) == second.file != first.file:
+        stays, goes = second, first
+    kind = "affiliate" if isinstance(second, Declared) else "pipeline"
+    message = f"the {kind} {name[-1]!r} is in {stays.file} already; remove one of them"
+    path = "metadata.name"
+    folder.misfits.append(Misfit(goes.file, goes.lines.find(path), path, message))
+    return stays
 
 
 def _misfit(document: Document, fault: Fault) -> Misfit:
@@ -269,10 +284,12 @@ def _take_secret(document: Document, folder: Folder) -> None:
     folder.secrets[where] = values
 
 
-def _check_hosts(folder: Folder, running: Collection[str]) -> None:
+def _check_hosts(folder: Folder) -> None:
     """Two affiliates cannot have one host: the one that came later is refused."""
     owners: dict[str, Declared] = {}
-    in_turn = sorted(folder.affiliates.values(), key=lambda d: d.affiliate.name not in running)
+    in_turn = sorted(
+        folder.affiliates.values(), key=lambda d: (d.affiliate.name,) not in folder.running
+    )
     for declared in in_turn:
         for index, host in enumerate(declared.affiliate.spec.ingest.hosts):
             if is_loopback(host):

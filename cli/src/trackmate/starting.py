@@ -43,6 +43,7 @@ def _say_started(address: Address, instance: Instance) -> None:
     say = show.out.print
     say("[bold]Trackmate runs.[/]\n")
     say(f"  Live page  [bold]{address.url}/[/]")
+    say(f"  Insights   {address.url}/insights")
     say(f"  Demo shop  {address.url}/demo")
     say(f"  Metrics    {address.metrics_url}", style="dim")
     say(f"  Data       {address.data}", style="dim", soft_wrap=True)
@@ -66,6 +67,7 @@ def _say_changed(changes: Changes) -> None:
         ("removed, its data retained", changes.removed),
     ):
         for name in names:
-            show.out.print(f"Affiliate {name!r} {verb}.", markup=False)
+            kind = "Pipeline" if "/" in name else "Affiliate"
+            show.out.print(f"{kind} {name!r} {verb}.", markup=False)
     if changes.misfits:
         show.out.print("What is faulty stays as it was; mend the file and save it.", style="dim")

@@ -12,7 +12,7 @@ from pathlib import Path
 from trackmate.embedded.affiliate import EmbeddedAffiliate, NameConflict
 from trackmate.embedded.running import Declaration, misspelt
 from trackmate.errors import CannotStart
-from trackmate.folder import Declared, Folder, Misfit, secret_refs, secret_value
+from trackmate.folder import Declared, Folder, Misfit, Running, secret_refs, secret_value
 from trackmate_contract.affiliate import Affiliate
 from trackmate_contract.pipeline import Pipeline
 from trackmate_ingest.app import Ingest
@@ -80,6 +80,16 @@ class Instance:
         for running in leaving:
             await running.close()
         return changes
+
+    @property
+    def files(self) -> Running:
+        """Where what runs is declared."""
+        found: dict[tuple[str, ...], str] = {}
+        for name, running in self.affiliates.items():
+            found[name,] = self._files[name]
+            for pipeline in running.pipelines.declared:
+                found[running.affiliate.namespace, pipeline] = self._pipeline_files[name, pipeline]
+        return found
 
     def open_doors(self) -> None:
         """Let ingest see the affiliates and keys as they are now."""

@@ -118,7 +118,7 @@ class _Split:
 async def _follow(folder: Path, instance: Instance, reporter: Reporter) -> None:
     async for _ in awatch(folder, debounce=400, step=50):
         try:
-            read = partial(read_folder, folder, running=frozenset(instance.affiliates))
+            read = partial(read_folder, folder, running=instance.files)
             changes = await instance.apply(await asyncio.to_thread(read))
         except Exception:  # noqa: BLE001 - the next change of the folder must be seen, whatever this one did
             _log.exception("the folder could not be followed")
