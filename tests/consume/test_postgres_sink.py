@@ -338,6 +338,16 @@ def test_another_event_under_a_known_id_is_kept_beside_it(server: Server, table:
     ]
 
 
+def test_an_event_of_a_new_log_at_the_place_of_an_old_one_overwrites_nothing(
+    server: Server, table: str
+) -> None:
+    write(server, table, placed(0, "a", value=b"1"))  # then the data was wiped, and the table not
+
+    assert write(server, table, placed(0, "a", value=b"2")) == [OTHER]
+
+    assert sorted(documents(server, table)) == [["a", "0", "1"], ["a", "0", "2"]]
+
+
 def test_repeats_within_a_batch_are_told_apart(server: Server, table: str) -> None:
     batch = [
         placed(0, "a", value=b"1"),

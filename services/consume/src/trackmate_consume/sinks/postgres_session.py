@@ -106,10 +106,11 @@ class Session:
                     f"the row of {one.key[0]!r} is neither inserted nor there: a trigger, a rule "
                     "or a policy of the table keeps it away"
                 )
-            if there.place == one.place:
+            same = there.fingerprint == one.fingerprint
+            if same and there.place == one.place:  # in a log that was begun anew, another's place
                 again.append(one)
                 outcomes[one.at] = one.outcome
-            elif one.conflict or there.fingerprint == one.fingerprint:
+            elif one.conflict or same:
                 outcomes[one.at] = Outcome.DUPLICATE
             else:
                 others.append(one._replace(conflict=one.fingerprint.hex()[:32]))
