@@ -68,11 +68,13 @@ class Commits:
         """Return whether to go on: False once the process is to stop."""
         closing = asyncio.create_task(self._closing.wait())
         happened = asyncio.create_task(self._happened.wait())
-        await asyncio.wait(
-            {closing, happened}, timeout=at_most, return_when=asyncio.FIRST_COMPLETED
-        )
-        closing.cancel()
-        happened.cancel()
+        try:
+            await asyncio.wait(
+                {closing, happened}, timeout=at_most, return_when=asyncio.FIRST_COMPLETED
+            )
+        finally:  # who looks on may go away, and these would wait for ever
+            closing.cancel()
+            happened.cancel()
         self._happened.clear()
         return not self._closing.is_set()
 
