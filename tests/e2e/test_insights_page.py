@@ -13,7 +13,7 @@ import pytest
 from playwright.sync_api import Browser, Page, Route, expect
 
 from browser import chromium, complaints, visitor
-from running import Dev
+from running import ACME, Dev
 
 StartDev = Callable[..., Dev]
 
@@ -181,6 +181,29 @@ def test_a_time_of_ones_own_is_asked_for_once_it_is_whole(start_dev: StartDev, p
     expect(page.locator("#unanswered")).to_be_hidden()
     expect(tile(page, "Events")).to_have_text("0")
     expect(page.locator("#every")).to_have_text("by the day")
+
+
+def test_a_question_that_is_refused_is_no_lost_connection(
+    start_dev: StartDev, browser: Browser
+) -> None:
+    dev = start_dev()
+    with visitor(browser) as context:
+        page = context.new_page()
+        page.goto(f"{dev.url}/insights?range=own&from=1970-01-01T00:00&to=2026-12-01T00:00")
+        expect(page.locator("#unanswered")).to_contain_text("more than 1500 times")
+        expect(page.locator("#connection")).to_have_text("Live")
+        page.locator("#to").fill("1970-01-02T00:00")
+        expect(tile(page, "Events")).to_have_text("0")
+        expect(page.locator("#unanswered")).to_be_hidden()
+
+
+def test_without_an_affiliate_the_page_says_so(start_dev: StartDev, page: Page) -> None:
+    dev = start_dev(manifest="")
+    page.goto(f"{dev.url}/insights")
+    expect(page.locator("#unanswered")).to_contain_text("No affiliate yet.")
+    (dev.manifests / "acme.yaml").write_text(ACME, "utf-8")
+    expect(tile(page, "Events")).to_have_text("0", timeout=15_000)
+    expect(page.locator("#unanswered")).to_be_hidden()
 
 
 def test_what_strangers_wrote_is_shown_and_runs_nothing(start_dev: StartDev, page: Page) -> None:

@@ -17,6 +17,7 @@ const LATEST_MS = 10_000;  // without one: time itself moves on
 const REST = 1;  // times as long as an answer took: a server that is slow is asked less often
 const SHOWN = 10;  // of a ranking
 const KNOWN = 100;  // of what can be chosen
+const NO_AFFILIATE = 'No affiliate yet. Put one into the folder that trackmate dev follows.';
 
 let followed = null;  // {name, end}
 let timer = null;
@@ -30,12 +31,15 @@ async function refresh() {
   const mine = (round += 1);
   asking = true;
   try {
-    const answer = await askAll();
-    if (mine === round) show(answer);
+    const whose = await askWhose();
+    if (mine === round) showWhose(whose);
+    const answer = await askAll(whose);
     heard('figures');
+    if (mine === round) show(answer);
   } catch (fault) {
-    if (!fault.told) unheard('figures');
-    else if (mine === round) showUnanswered(fault.message);
+    if (fault.told) heard('figures');
+    else unheard('figures');
+    if (fault.told && mine === round) showUnanswered(fault.message);
   } finally {
     if (mine === round) {  // else another asks already
       asking = false;
@@ -63,11 +67,15 @@ function atOnce() {
   due(0);
 }
 
-async function askAll() {
+async function askWhose() {
   const { affiliates } = await askAffiliates();
   const affiliate = affiliates.find(({ name }) => name === now().affiliate) ?? affiliates[0];
+  return { affiliates, affiliate };
+}
+
+async function askAll({ affiliate }) {
   const time = times();
-  if (!affiliate || time.fault) return { affiliates, affiliate, time };
+  if (!affiliate || time.fault) return { affiliate, time };
   const { stream, event, page } = now();
   const within = (asked) => given({ ...time, stream, ...asked });
   const ask = (question, asked) => askInsight(affiliate.name, question, within(asked));
@@ -83,16 +91,19 @@ async function askAll() {
     steps && ask('funnel', { step: steps, within: now().within }),
   ]);
   const [totals, overTime, events, pages, all, funnel] = answers;
-  return { affiliates, affiliate, time, totals, overTime, events, pages, known: all, funnel };
+  return { affiliate, time, totals, overTime, events, pages, known: all, funnel };
 }
 
 const given = (asked) => Object.fromEntries(Object.entries(asked).filter(([, value]) => value));
 
-function show({ affiliates, affiliate, time, ...answer }) {
+function showWhose({ affiliates, affiliate }) {
   showAffiliates({ names: affiliates.map(({ name, displayName }) => [name, displayName]), chosen: affiliate?.name });
   followOnly(affiliate?.name);
+}
+
+function show({ affiliate, time, ...answer }) {
   byId('main').classList.toggle('without-affiliate', !affiliate);
-  showUnanswered(time.fault ?? '');
+  showUnanswered(affiliate ? time.fault ?? '' : NO_AFFILIATE);
   if (!affiliate || time.fault) return;
   const known = namesOf(answer.known);
   showChoices({ event: known, page: namesOf(answer.pages), stream: affiliate.streams });
