@@ -196,7 +196,7 @@ def test_a_paused_pipeline_waits_across_a_restart_and_says_why(start_dev: StartD
         ),
         (
             PIPELINE.format(name="to-out", form="csv"),
-            "metadata.name: the pipeline 'to-out' is in faulty.yaml already; remove one of them",
+            "faulty.yaml:3: metadata.name: the pipeline 'to-out' is in to-out.yaml already; remove",
         ),
         (
             PIPELINE.format(name="a1", form="json") + "  filter: event.type ==\n",

@@ -28,7 +28,7 @@ class Client:
         return cast("dict[str, Any]", self._ask("GET", f"/api/affiliates/{_named(name)}"))
 
     def manifests(self) -> list[dict[str, Any]]:
-        """What is declared and runs: kind, name and spec."""
+        """What is declared and runs: kind, name, file and spec."""
         return cast("list[dict[str, Any]]", self._ask("GET", "/api/manifests"))
 
     def pipeline(self, name: str, part: str, body: dict[str, Any] | None = None) -> dict[str, Any]:

@@ -4,7 +4,7 @@ is touched; all faults are said at once, as `dev` says them.
 """
 
 import asyncio
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -12,7 +12,7 @@ from trackmate.client import Client
 from trackmate.dev.declared import manifest_of
 from trackmate.embedded.running import misspelt
 from trackmate.errors import Refusal
-from trackmate.folder import Folder, Misfit, Owner, read_file, read_folder
+from trackmate.folder import Folder, Misfit, Owner, Running, read_file, read_folder
 
 
 class Unreadable(Refusal):
@@ -48,7 +48,10 @@ def plan(path: Path, client: Client | None) -> Plan:
         raise Unreadable(f"{str(path)!r} is neither a file nor a folder. Name one with -f.")
     running = client.manifests() if client else []
     whole = path.is_dir()
-    folder = read_folder(path) if whole else read_file(path, _owners(client))
+    owners = _owners(client)
+    folder = (
+        read_folder(path, running=_files(running, owners)) if whole else read_file(path, owners)
+    )
     asyncio.run(_check_expressions(folder))
     wanted = _wanted(folder)
     before = {(found["kind"], found["name"]): found["spec"] for found in running}
@@ -62,6 +65,16 @@ def _owners(client: Client | None) -> dict[str, Owner]:
     return {one["namespace"]: Owner(one["name"], tuple(one["streams"])) for one in found}
 
 
+def _files(running: Sequence[Mapping[str, Any]], owners: Mapping[str, Owner]) -> Running:
+    """Of two of one name the one that runs stays, as `dev` has it."""
+    namespaces = {owner.name: namespace for namespace, owner in owners.items()}
+    found: dict[tuple[str, ...], str] = {}
+    for one in running:
+        affiliate, _, pipeline = one["name"].partition("/")
+        found[(namespaces[affiliate], pipeline) if pipeline else (affiliate,)] = one["file"]
+    return found
+
+
 async def _check_expressions(folder: Folder) -> None:
     for where, declared in list(folder.pipelines.items()):
         if fault := await misspelt(declared.pipeline):
@@ -71,9 +84,9 @@ async def _check_expressions(folder: Folder) -> None:
 
 def _wanted(folder: Folder) -> dict[tuple[str, str], Any]:
     resources = [
-        *(manifest_of(d.affiliate, d.affiliate.name) for d in folder.affiliates.values()),
+        *(manifest_of(d.affiliate, d.affiliate.name, d.file) for d in folder.affiliates.values()),
         *(
-            manifest_of(d.pipeline, f"{folder.owners[namespace].name}/{name}")
+            manifest_of(d.pipeline, f"{folder.owners[namespace].name}/{name}", d.file)
             for (namespace, name), d in folder.pipelines.items()
         ),
     ]

@@ -17,13 +17,14 @@ class Declared(TypedDict):
 
     kind: str
     name: str
+    file: str
     spec: Any
     """
     With its defaults; the values of headers and a URL's query by their SHA-256: they may be secret.
     """
 
 
-def manifest_of(resource: Affiliate | Pipeline, name: str) -> Declared:
+def manifest_of(resource: Affiliate | Pipeline, name: str, file: str) -> Declared:
     whole = resource.model_dump(mode="json", by_alias=True, exclude_none=True)
     http = whole["spec"].get("sink", {}).get("http", {})
     for header in http.get("headers", ()):
@@ -32,7 +33,7 @@ def manifest_of(resource: Affiliate | Pipeline, name: str) -> Declared:
     if "?" in http.get("url", ""):
         url, _, query = http["url"].partition("?")
         http["url"] = f"{url}?{_digest(query)}"
-    return {"kind": whole["kind"], "name": name, "spec": whole["spec"]}
+    return {"kind": whole["kind"], "name": name, "file": file, "spec": whole["spec"]}
 
 
 def _digest(secret: str) -> str:
@@ -44,11 +45,10 @@ def _digest(secret: str) -> str:
 
 
 def all_declared(instance: Instance) -> list[Declared]:
-    found = []
+    found, files = [], instance.files
     for name, running in sorted(instance.affiliates.items()):
-        found.append(manifest_of(running.affiliate, name))
-        found += [
-            manifest_of(declaration.manifest, f"{name}/{pipeline}")
-            for pipeline, declaration in sorted(running.pipelines.declared.items())
-        ]
+        found.append(manifest_of(running.affiliate, name, files[name,]))
+        for pipeline, declaration in sorted(running.pipelines.declared.items()):
+            file = files[running.affiliate.namespace, pipeline]
+            found.append(manifest_of(declaration.manifest, f"{name}/{pipeline}", file))
     return found
