@@ -65,11 +65,12 @@ def to_headers(event_id: str, stamp: Stamp) -> list[Header]:
     >>> to_headers("e1", Stamp(received_ms=5, key="web"))
     [('tm-id', b'e1'), ('tm-received', b'5'), ('tm-key', b'web')]
     """
-    headers = [
-        ("tm-id", event_id.encode()),
-        ("tm-received", b"%d" % stamp.received_ms),
-        ("tm-key", stamp.key.encode()),
-    ]
+    return [("tm-id", event_id.encode()), *stamp_headers(stamp)]
+
+
+def stamp_headers(stamp: Stamp) -> list[Header]:
+    """What the records of one request share."""
+    headers = [("tm-received", b"%d" % stamp.received_ms), ("tm-key", stamp.key.encode())]
     for field, header in _OPTIONAL.items():
         text = getattr(stamp, field)
         if text is not None:
