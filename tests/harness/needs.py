@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from postgres import programs
+import kafka_broker
 
 CHROMIUM = "/usr/bin/chromium"
 
@@ -40,6 +41,10 @@ NEEDS = {
     "mount": Need(
         "not root on Linux: a file system of a bounded size cannot be mounted",
         lambda: sys.platform == "linux" and os.geteuid() == 0,
+    ),
+    "kafka": Need(
+        "no Java and Maven for a Kafka: apt-get install default-jre-headless maven",
+        kafka_broker.there,
     ),
     "linux": Need("not Linux", lambda: sys.platform == "linux"),
     "postgres": Need("no PostgreSQL: apt-get install postgresql", lambda: programs() is not None),

@@ -1,0 +1,271 @@
+"""
+A throw-away Kafka: real brokers, each a Java process on free loopback ports, with KRaft and without
+anything else. Its jars come from Maven Central once and are kept in the user's cache.
+
+`kafka_brokers(3)` is a cluster with three replicas of everything; with `secured=True` clients log
+in by SCRAM, and the authorizer asks for an ACL whatever they do.
+"""
+
+import os
+import re
+import shutil
+import signal
+import socket
+import subprocess
+import tempfile
+import time
+from base64 import urlsafe_b64encode
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+from confluent_kafka import KafkaException
+from confluent_kafka.admin import AdminClient, NewTopic  # type: ignore[attr-defined]
+
+_POM = Path(__file__).parent / "jars" / "pom.xml"
+_CACHE = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "trackmate"
+_START_S = 60.0
+ADMIN, PASSWORD = "admin", "admin-secret"
+
+_PROPERTIES = """\
+process.roles=broker,controller
+node.id={number}
+controller.quorum.voters={voters}
+listeners=CLIENTS://127.0.0.1:{port},CONTROLLER://127.0.0.1:{controller}
+advertised.listeners=CLIENTS://127.0.0.1:{port}
+listener.security.protocol.map=CLIENTS:{protocol},CONTROLLER:PLAINTEXT
+controller.listener.names=CONTROLLER
+inter.broker.listener.name=CLIENTS
+log.dirs={data}
+num.partitions=1
+default.replication.factor={replicas}
+min.insync.replicas={least}
+offsets.topic.replication.factor={replicas}
+offsets.topic.num.partitions=3
+transaction.state.log.replication.factor={replicas}
+transaction.state.log.min.isr=1
+group.initial.rebalance.delay.ms=0
+auto.create.topics.enable=false
+broker.heartbeat.interval.ms=500
+broker.session.timeout.ms=3000
+log.retention.check.interval.ms=1000
+log.cleaner.dedupe.buffer.size=8388608
+num.network.threads=2
+num.io.threads=2
+"""
+
+_SECURED = """\
+sasl.enabled.mechanisms=SCRAM-SHA-512
+sasl.mechanism.inter.broker.protocol=SCRAM-SHA-512
+listener.name.clients.scram-sha-512.sasl.jaas.config=\
+org.apache.kafka.common.security.scram.ScramLoginModule required \
+username="{admin}" password="{password}";
+authorizer.class.name=org.apache.kafka.metadata.authorizer.StandardAuthorizer
+super.users=User:{admin};User:ANONYMOUS
+"""
+
+
+@dataclass
+class Broker:
+    """One broker of a cluster."""
+
+    number: int
+    home: Path
+    port: int
+    process: subprocess.Popen[bytes] | None = field(default=None, repr=False)
+
+    @property
+    def log(self) -> str:
+        return (self.home / "log").read_text("utf-8", "replace")
+
+    def start(self) -> None:
+        with (self.home / "log").open("ab") as log:
+            self.process = subprocess.Popen(
+                _java("kafka.Kafka", str(self.home / "server.properties")),
+                stdout=log,
+                stderr=log,
+                cwd=self.home,
+            )
+
+    def signal(self, number: signal.Signals) -> None:
+        assert self.process
+        self.process.send_signal(number)
+
+    def kill(self) -> None:
+        """kill -9."""
+        if self.process is not None:
+            self.process.kill()
+            self.process.wait()
+
+    def stop(self) -> None:
+        """As an administrator stops it: its partitions are led by others first."""
+        assert self.process
+        self.process.terminate()
+        self.process.wait(timeout=60)
+
+
+@dataclass
+class Cluster:
+    """Running brokers."""
+
+    brokers: list[Broker]
+    secured: bool
+
+    @property
+    def bootstrap(self) -> str:
+        return ",".join(f"127.0.0.1:{broker.port}" for broker in self.brokers)
+
+    def settings(self, user: str = ADMIN, password: str = PASSWORD) -> dict[str, Any]:
+        """Of a client of librdkafka."""
+        found: dict[str, Any] = {"bootstrap.servers": self.bootstrap}
+        if self.secured:
+            found |= {
+                "security.protocol": "SASL_PLAINTEXT",
+                "sasl.mechanism": "SCRAM-SHA-512",
+                "sasl.username": user,
+                "sasl.password": password,
+            }
+        return found
+
+    def admin(self) -> AdminClient:
+        """A client of the administrator, to be kept until what it was asked is done."""
+        return AdminClient(self.settings())
+
+    def wait(self) -> None:
+        """Until every broker answers and has all of its replicas in sync."""
+        deadline = time.monotonic() + _START_S
+        admin = self.admin()
+        while not _all_answer(self, admin):
+            assert time.monotonic() < deadline, self.brokers[0].log
+            time.sleep(0.1)
+
+    def leaders(self, topic: str) -> set[int]:
+        """The brokers that lead a partition of it."""
+        found = self.admin().list_topics(topic, timeout=10).topics[topic]
+        return {partition.leader for partition in found.partitions.values()}
+
+    def create(self, *topics: str, partitions: int = 3, **config: str) -> None:
+        """Each with as many replicas as there are brokers, at most three."""
+        replicas = min(3, len(self.brokers))
+        settings = {name.replace("_", "."): value for name, value in config.items()}
+        asked = [NewTopic(name, partitions, replicas, config=settings) for name in topics]
+        admin = self.admin()
+        for made in admin.create_topics(asked).values():
+            made.result(timeout=30)
+
+
+@contextmanager
+def kafka_brokers(number: int = 1, *, secured: bool = False) -> Iterator[Cluster]:
+    with tempfile.TemporaryDirectory(prefix="kafka-") as name:
+        cluster = _prepared(Path(name), number, secured=secured)
+        try:
+            for broker in cluster.brokers:
+                broker.start()
+            cluster.wait()
+            yield cluster
+        finally:
+            for broker in cluster.brokers:
+                broker.kill()
+
+
+def _prepared(home: Path, number: int, *, secured: bool) -> Cluster:
+    ports = [_free_ports(2) for _ in range(number)]
+    voters = ",".join(f"{n}@127.0.0.1:{ports[n][1]}" for n in range(number))
+    cluster_id = urlsafe_b64encode(uuid4().bytes).decode().rstrip("=")
+    brokers = []
+    for n in range(number):
+        folder = home / str(n)
+        folder.mkdir()
+        text = _PROPERTIES.format(
+            number=n,
+            voters=voters,
+            port=ports[n][0],
+            controller=ports[n][1],
+            protocol="SASL_PLAINTEXT" if secured else "PLAINTEXT",
+            data=folder / "data",
+            replicas=min(3, number),
+            least=min(2, number),
+        )
+        text += _SECURED.format(admin=ADMIN, password=PASSWORD) if secured else ""
+        (folder / "server.properties").write_text(text, "utf-8")
+        _format(folder, cluster_id, secured=secured)
+        brokers.append(Broker(n, folder, ports[n][0]))
+    return Cluster(brokers, secured)
+
+
+def _format(folder: Path, cluster_id: str, *, secured: bool) -> None:
+    scram = f"SCRAM-SHA-512=[name={ADMIN},password={PASSWORD}]"
+    arguments = ["--add-scram", scram] if secured else []
+    subprocess.run(
+        _java(
+            "kafka.tools.StorageTool",
+            *("format", "-t", cluster_id, "-c", str(folder / "server.properties")),
+            *arguments,
+        ),
+        check=True,
+        capture_output=True,
+    )
+
+
+def _java(*arguments: str) -> list[str]:
+    options = ["-Xmx384m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1"]
+    return ["java", *options, "-cp", f"{jars()}/*", *arguments]
+
+
+def jars() -> Path:
+    """The folder of the jars, fetched on first need; by one process, whoever else waits for it."""
+    kept = _CACHE / f"kafka-{_version()}"
+    if kept.exists():
+        return kept
+    _CACHE.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=_CACHE) as name:
+        subprocess.run(
+            [
+                *("mvn", "-q", "-B", "-f", str(_POM), "dependency:copy-dependencies"),
+                *("-DincludeScope=runtime", f"-DoutputDirectory={name}/jars"),
+            ],
+            check=True,
+        )
+        try:
+            Path(name, "jars").rename(kept)
+        except OSError:  # another was faster
+            if not kept.exists():
+                raise
+    return kept
+
+
+def _version() -> str:
+    [version] = re.findall(r"kafka_2\.13</artifactId>\s*<version>(.*)<", _POM.read_text("utf-8"))
+    return str(version)
+
+
+def _all_answer(cluster: Cluster, admin: AdminClient) -> bool:
+    for broker in cluster.brokers:
+        assert broker.process
+        assert broker.process.poll() is None, broker.log
+    try:
+        there = admin.list_topics(timeout=1)
+    except KafkaException:
+        return False
+    partitions = [one for topic in there.topics.values() for one in topic.partitions.values()]
+    in_sync = all(len(one.isrs) == len(one.replicas) for one in partitions)
+    return in_sync and len(there.brokers) == len(cluster.brokers)
+
+
+def _free_ports(number: int) -> Sequence[int]:
+    held = [socket.socket() for _ in range(number)]
+    for one in held:
+        one.bind(("127.0.0.1", 0))
+    ports = [one.getsockname()[1] for one in held]
+    for one in held:
+        one.close()
+    return ports
+
+
+def there() -> bool:
+    """Whether this machine can run it."""
+    fetched = (_CACHE / f"kafka-{_version()}").exists()
+    return bool(shutil.which("java") and (fetched or shutil.which("mvn")))

@@ -1,0 +1,106 @@
+"""
+The log on real brokers: what was acknowledged while a broker was killed is there, each once a
+request, and what was not acknowledged was answered in time.
+"""
+
+import asyncio
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+import uvloop
+from confluent_kafka import Consumer, TopicPartition
+
+from kafka_broker import Cluster, kafka_brokers
+from trackmate_contract.record import Event, Stamp, from_headers
+from trackmate_ingest.kafka_log import KafkaLog
+from trackmate_ingest.log import Unavailable
+
+pytestmark = [pytest.mark.needs("kafka"), pytest.mark.timeout(180)]
+
+STAMP = Stamp(1_780_000_000_000, "web")
+TOPIC = "acme.events"
+PARTITIONS = 3
+SENDERS = 8
+
+
+@pytest.fixture(scope="module")
+def cluster() -> Iterator[Cluster]:
+    with kafka_brokers(3) as cluster:
+        cluster.create(TOPIC, partitions=PARTITIONS)
+        yield cluster
+
+
+class Account:
+    """What the senders know."""
+
+    def __init__(self) -> None:
+        self.stored: list[str] = []
+        self.unknown: list[str] = []
+
+    async def send_on(self, log: KafkaLog, name: str, enough: asyncio.Event) -> None:
+        number = 0
+        while not enough.is_set():
+            number += 1
+            event = Event(f"{name}-{number}", name, b'{"n":%d}' % number)
+            try:
+                await log.append("events", STAMP, [event])
+            except Unavailable:
+                self.unknown.append(event.id)
+            else:
+                self.stored.append(event.id)
+
+    async def more(self, than: int, by: int = 300) -> None:
+        """Wait for so many acknowledgements more."""
+        async with asyncio.timeout(60):
+            while len(self.stored) < than + by:  # noqa: ASYNC110 - it has no event
+                await asyncio.sleep(0.01)
+
+
+def read(cluster: Cluster) -> list[Any]:
+    consumer = Consumer({**cluster.settings(), "group.id": "test", "enable.partition.eof": True})
+    consumer.assign([TopicPartition(TOPIC, number, 0) for number in range(PARTITIONS)])
+    found: list[Any] = []
+    ended = 0
+    while ended < PARTITIONS:
+        message = consumer.poll(30)
+        assert message is not None
+        if message.error():
+            ended += 1
+        else:
+            found.append(message)
+    consumer.close()
+    return found
+
+
+def test_kill_9_of_each_broker_under_load_loses_nothing(cluster: Cluster) -> None:
+    async def scenario() -> Account:
+        log = KafkaLog("acme", cluster.settings())
+        account, enough = Account(), asyncio.Event()
+        async with asyncio.TaskGroup() as senders:
+            for number in range(SENDERS):
+                senders.create_task(account.send_on(log, f"sender-{number}", enough))
+            await account.more(than=0)
+            for broker in cluster.brokers:
+                before = len(account.stored)
+                assert broker.number in cluster.leaders(TOPIC), "the kill would not bite"
+                broker.kill()
+                await account.more(than=before)
+                broker.start()
+                await asyncio.to_thread(cluster.wait)
+            enough.set()
+        await log.close()
+        return account
+
+    account = uvloop.run(scenario())
+
+    messages = read(cluster)
+    ids = [from_headers(message.headers())[0] for message in messages]
+    assert set(account.stored) <= set(ids), "an acknowledged event is lost"
+    assert set(ids) <= {*account.stored, *account.unknown}
+    assert len(ids) == len(set(ids)), "idempotence keeps the client's own repeats out"
+    by_sender: dict[bytes, list[int]] = {}
+    for message in messages:
+        number = int(from_headers(message.headers())[0].rpartition("-")[2])
+        by_sender.setdefault(message.key(), []).append(number)
+    assert all(numbers == sorted(numbers) for numbers in by_sender.values())
