@@ -12,8 +12,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from postgres import programs
 import kafka_broker
+from postgres import programs
 
 CHROMIUM = "/usr/bin/chromium"
 

@@ -78,6 +78,8 @@ class Verdict(Protocol):
     """Why it was filtered or put aside, in one word; "" where it was neither."""
     documents: int
     """Made of it and kept."""
+    expired: int
+    """Lost to retention just before it."""
 
 
 @dataclass(frozen=True, slots=True)

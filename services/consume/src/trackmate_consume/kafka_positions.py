@@ -1,0 +1,95 @@
+"""
+What a pipeline keeps of one partition, in the metadata of its committed offset: its books travel
+with its position in one write. Kafka takes at most 4,096 bytes of it (`offset.metadata.max.bytes`).
+"""
+
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import astuple, dataclass, field, replace
+
+import msgspec
+
+from trackmate_consume.ledger import Counts, Outcome, Verdict
+
+LONGEST = 4096
+"""Bytes of metadata."""
+
+
+class Unreadable(ValueError):  # noqa: N818 - what the metadata is
+    """Metadata that nobody of us wrote: somebody else committed for this group."""
+
+
+@dataclass(frozen=True, slots=True)
+class Position:
+    """Where a pipeline is in one partition, and what became of the events before."""
+
+    next: int
+    """The offset to read next."""
+    first: int
+    """Where it began; events before are not its own."""
+    counts: Counts = field(default_factory=Counts)
+    reasons: Mapping[tuple[str, str], int] = field(default_factory=dict)
+    """How many were filtered or put aside, by term and reason."""
+
+    def after(self, verdicts: Iterable[Verdict]) -> "Position":
+        """With these settled, which are of this partition and in order."""
+        settled = list(verdicts)
+        outcomes = [verdict.outcome for verdict in settled if verdict.outcome]
+        added = Counts.of(
+            outcomes,
+            expired=sum([verdict.expired for verdict in settled]),
+            documents=sum([verdict.documents for verdict in settled]),
+        )
+        reasons = Counter(self.reasons)
+        reasons.update(
+            (verdict.outcome.value, verdict.reason)
+            for verdict in settled
+            if verdict.outcome in {Outcome.FILTERED, Outcome.DEAD} and verdict.reason
+        )
+        return replace(
+            self, next=settled[-1].offset + 1, counts=self.counts + added, reasons=dict(reasons)
+        )
+
+    @property
+    def in_flight_before(self) -> int:
+        """Events between the beginning and here that nothing is said of; 0 in true books."""
+        return self.next - self.first - self.counts.settled
+
+
+class _Kept(msgspec.Struct, array_like=True):
+    version: int
+    first: int
+    counts: list[int]
+    reasons: list[tuple[str, str, int]]
+
+
+_encode = msgspec.json.Encoder().encode
+_decode = msgspec.json.Decoder(_Kept).decode
+
+
+def to_metadata(position: Position) -> str:
+    """
+    >>> to_metadata(Position(7, 2, Counts(delivered=5), {("dead", "sink_refused"): 1}))
+    '[1,2,[5,0,0,0,0,0,0],[["dead","sink_refused",1]]]'
+    """
+    reasons = [(term, reason, events) for (term, reason), events in position.reasons.items()]
+    return _encode(_Kept(1, position.first, list(astuple(position.counts)), reasons)).decode()
+
+
+def from_metadata(offset: int, metadata: str) -> Position:
+    """
+    Raises Unreadable.
+
+    >>> from_metadata(7, '[1,2,[5,0,0,0,0,0,0],[]]').counts.delivered
+    5
+    """
+    try:
+        kept = _decode(metadata)
+        counts = Counts(*kept.counts)
+    except (msgspec.MsgspecError, TypeError):
+        raise Unreadable(
+            f"the committed offset {offset} has no books beside it ({metadata[:50]!r}): somebody "
+            "else commits for this group; give it to the pipeline alone"
+        ) from None
+    reasons = {(term, reason): events for term, reason, events in kept.reasons}
+    return Position(offset, kept.first, counts, reasons)

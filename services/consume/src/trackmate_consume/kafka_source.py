@@ -1,0 +1,457 @@
+"""
+The source on Kafka: a member of the pipeline's consumer group, on a thread of its own that never
+stops polling, whatever the sink does. Positions and books are committed in one write, partition by
+partition (`kafka_positions`).
+
+When partitions are taken away, what was handed out of them may settle first; what does not comes
+again at whoever has them next.
+"""
+
+import asyncio
+import logging
+import threading
+import time
+from collections import deque
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from datetime import datetime
+from itertools import groupby
+from typing import Any
+
+from confluent_kafka import (
+    OFFSET_BEGINNING,
+    OFFSET_INVALID,
+    Consumer,
+    KafkaError,
+    KafkaException,
+    Message,
+    TopicPartition,
+)
+
+from trackmate_consume.kafka_positions import Position, from_metadata, to_metadata
+from trackmate_consume.ledger import Place, Settled, Verdict
+from trackmate_consume.sink import Down
+from trackmate_consume.source import Fetched
+from trackmate_contract.names import group, topic
+from trackmate_contract.quantity import epoch_ms
+from trackmate_contract.record import Record, Stamp, from_headers
+
+_MOST = 1000  # records that wait to be taken
+_MOST_BYTES = 16 << 20  # of them
+_POLL_S = 0.1
+_ASKED_S = 10.0  # for an answer of the brokers
+_SETTLE_S = 20.0  # that a partition which is taken away waits for what was handed out of it
+
+_log = logging.getLogger("trackmate.consume")
+
+Settings = Mapping[str, Any]
+"""Of librdkafka, by its own names."""
+
+PROMISES: Settings = {
+    "enable.auto.commit": False,  # positions move with what is settled, and with their books
+    "enable.auto.offset.store": False,
+    "auto.offset.reset": "error",  # a position that retention has passed is said and counted
+    "check.crcs": True,
+    "allow.auto.create.topics": False,
+    "partition.assignment.strategy": "cooperative-sticky",
+    "queued.max.messages.kbytes": 8192,
+    "max.poll.interval.ms": 300_000,
+}
+
+
+class Reassigned(Exception):  # noqa: N818 - what happened
+    """Partitions went to another member before all that was handed out of them was settled."""
+
+
+@dataclass(frozen=True)
+class Reading:
+    """What a pipeline reads."""
+
+    affiliate: str
+    pipeline: str
+    streams: Sequence[str]
+    start: str | datetime = "earliest"
+
+    @property
+    def topics(self) -> dict[str, str]:
+        """Streams by their topics."""
+        return {topic(self.affiliate, stream): stream for stream in self.streams}
+
+    @property
+    def group(self) -> str:
+        return group(self.affiliate, self.pipeline)
+
+
+@dataclass
+class _Held:
+    """A partition that this member has."""
+
+    position: Position
+    """What is committed."""
+    handed: int
+    """The offset behind the last that was handed out."""
+    taken: int
+    """The offset behind the last that came from the brokers."""
+    waiting: deque[tuple[Record, int]] = field(default_factory=deque)
+    """Records and their bytes, to be handed out."""
+
+    @property
+    def unsettled(self) -> bool:
+        return self.handed > self.position.next
+
+
+@dataclass(frozen=True)
+class _Commit:
+    """Settled events whose positions are to be written."""
+
+    verdicts: Sequence[Verdict]
+    done: "asyncio.Future[None]"
+
+
+class KafkaSource:
+    """Keeps trackmate_consume.source.Source."""
+
+    def __init__(self, reading: Reading, settings: Settings) -> None:
+        self._reading = reading
+        self._loop = asyncio.get_running_loop()
+        self._came = asyncio.Event()
+        self._lock = threading.Lock()
+        self._held: dict[Place, _Held] = {}
+        self._told = threading.Condition(self._lock)
+        self._asked: deque[_Commit] = deque()
+        self._fault: Exception | None = None
+        self._leaving = False  # a partition is taken away: hand out no more until it is gone
+        self._paused = False
+        self._ending = False
+        self._consumer = Consumer({**settings, **PROMISES, "group.id": reading.group})
+        self._consumer.subscribe(
+            list(reading.topics), on_assign=self._assign, on_revoke=self._revoke, on_lost=self._lose
+        )
+        self._thread = threading.Thread(target=self._poll_on, name=reading.group, daemon=True)
+        self._thread.start()
+
+    # the event loop's side
+
+    async def read(self, *, most: int, wait_s: float) -> Fetched:
+        """Raises Reassigned, and what the brokers refuse."""
+        while not self._any():
+            await self._came.wait()
+        if wait_s and not self._any(most):
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._filled(most), wait_s)
+        return self._take(most)
+
+    async def commit(self, settled: Settled) -> None:
+        """Raises Down."""
+        asked = _Commit(settled.verdicts, self._loop.create_future())
+        with self._lock:
+            if not self._thread.is_alive():
+                raise Down("the consumer has ended")
+            self._asked.append(asked)
+            self._told.notify_all()
+        await asked.done
+
+    def close(self) -> None:
+        """Leave the group. What is being polled ends first, within a moment."""
+        self._ending = True
+        with self._lock:
+            self._told.notify_all()
+
+    def join(self) -> None:
+        """Wait until the group was left."""
+        self._thread.join()
+
+    async def assigned(self) -> None:
+        """Wait until this member has partitions to read."""
+        while not self._held:
+            self._any()  # raises what went wrong
+            await self._came.wait()
+
+    @property
+    def leaving(self) -> bool:
+        """Whether partitions are about to go to another member."""
+        return self._leaving
+
+    @property
+    def paused(self) -> bool:
+        """Whether no more is fetched until some is taken."""
+        return self._paused
+
+    @property
+    def held(self) -> int:
+        """How many records wait to be taken."""
+        with self._lock:
+            return self._waiting()
+
+    def _any(self, most: int = 1) -> bool:
+        self._came.clear()  # before the look: what comes during it sets this again
+        with self._lock:
+            if self._fault is not None:
+                raise self._fault
+            return not self._leaving and self._waiting() >= most
+
+    async def _filled(self, most: int) -> None:
+        while not self._any(most):
+            await self._came.wait()
+
+    def _take(self, most: int) -> Fetched:
+        records: list[Record] = []
+        expired: dict[int, int] = {}
+        with self._lock:
+            for held in self._held.values():
+                while held.waiting and len(records) < most:
+                    record, _ = held.waiting.popleft()
+                    if gone := record.offset - held.handed:
+                        expired[len(records)] = gone
+                    held.handed = record.offset + 1
+                    records.append(record)
+        return Fetched(records, expired)
+
+    def _moved(self, verdicts: Sequence[Verdict]) -> dict[Place, Position]:
+        """The positions behind what was settled of the partitions that are still here."""
+        ordered = sorted(verdicts, key=_place)
+        return {
+            place: self._held[place].position.after(settled)
+            for place, settled in ((place, list(some)) for place, some in groupby(ordered, _place))
+            if place in self._held
+        }
+
+    def _offset(self, place: Place, position: Position) -> TopicPartition:
+        stream, partition = place
+        name = topic(self._reading.affiliate, stream)
+        return TopicPartition(name, partition, position.next, metadata=to_metadata(position))
+
+    # the thread's side
+
+    def _waiting(self) -> int:
+        return sum([len(held.waiting) for held in self._held.values()])
+
+    def _poll_on(self) -> None:
+        try:
+            while not self._ending:
+                self._commit_asked()
+                self._make_room()
+                self._keep(self._consumer.consume(_MOST if not self._paused else 1, _POLL_S))
+        except Exception as fault:  # noqa: BLE001 - told to the one who reads
+            self._fail(fault)
+        finally:
+            self._commit_asked()
+            with suppress(KafkaException, RuntimeError):
+                self._consumer.close()
+
+    def _commit_asked(self) -> None:
+        """All commits are this thread's: one of another would wait for this one to poll."""
+        while self._asked:
+            asked = self._asked.popleft()
+            with self._lock:
+                moved = self._moved(asked.verdicts)
+            try:
+                self._commit(moved)
+            except KafkaException as fault:
+                said = f"Kafka did not take the positions: {fault.args[0].str()}"
+                self._tell(asked.done, Down(said))
+            else:
+                with self._lock:
+                    for place, position in moved.items():
+                        self._held[place].position = position
+                self._tell(asked.done, None)
+
+    def _commit(self, positions: Mapping[Place, Position]) -> None:
+        offsets = [self._offset(place, position) for place, position in positions.items()]
+        if not offsets:
+            return
+        for committed in self._consumer.commit(offsets=offsets, asynchronous=False) or ():
+            if committed.error:
+                raise KafkaException(committed.error)
+
+    def _tell(self, done: "asyncio.Future[None]", fault: Exception | None) -> None:
+        with suppress(RuntimeError):  # the loop is closed
+            self._loop.call_soon_threadsafe(_end, done, fault)
+
+    def _make_room(self) -> None:
+        """Paused partitions are polled too, so that the group knows that we live."""
+        with self._lock:
+            size = sum([size for held in self._held.values() for _, size in held.waiting])
+            full = self._waiting() >= _MOST or size >= _MOST_BYTES
+        if full and not self._paused:
+            self._consumer.pause(self._consumer.assignment())
+        elif self._paused and not full:
+            self._consumer.resume(self._consumer.assignment())
+        self._paused = full
+
+    def _keep(self, messages: Sequence[Message]) -> None:
+        for message in messages:
+            error = message.error()
+            if error is None:
+                self._keep_one(message)
+            elif error.code() == KafkaError._AUTO_OFFSET_RESET:  # noqa: SLF001 - it has no other name
+                self._pass_gap(message)
+            elif error.fatal() or error.code() in _REFUSALS:
+                raise KafkaException(error)
+        if messages:
+            self._wake()
+
+    def _keep_one(self, message: Message) -> None:
+        record = _record(message, self._reading.topics)
+        size = len(record.value)
+        with self._lock:
+            held = self._held.get((record.stream, record.partition))
+            if held is not None and record.offset >= held.taken:
+                held.waiting.append((record, size))
+                held.taken = record.offset + 1
+
+    def _pass_gap(self, message: Message) -> None:
+        """Go on at the oldest that is left; what lies between is counted with the next record."""
+        name, partition = message.topic() or "", message.partition() or 0
+        there = TopicPartition(name, partition, OFFSET_BEGINNING)
+        low, _ = self._consumer.get_watermark_offsets(there, timeout=_ASKED_S)
+        place = self._reading.topics[name], partition
+        with self._lock:
+            taken = self._held[place].taken
+        words = {"stream": place[0], "partition": partition, "from": taken, "to": low}
+        _log.error("RetentionGap", extra={"fields": {"pipeline": self._reading.pipeline, **words}})
+        self._consumer.incremental_unassign([there])  # seek() refuses what stopped by an error
+        self._consumer.incremental_assign([TopicPartition(name, partition, low)])
+
+    def _fail(self, fault: Exception) -> None:
+        with self._lock:
+            self._fault = fault
+        self._wake()
+
+    def _wake(self) -> None:
+        with suppress(RuntimeError):  # the loop is closed
+            self._loop.call_soon_threadsafe(self._came.set)
+
+    # what the group decides
+
+    def _assign(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
+        found = self._positions(consumer, partitions)
+        with self._lock:
+            for place, position in found.items():
+                self._held[place] = _Held(position, position.next, position.next)
+        consumer.incremental_assign([self._offset(*one) for one in found.items()])
+        self._wake()
+
+    def _positions(
+        self, consumer: Consumer, partitions: list[TopicPartition]
+    ) -> dict[Place, Position]:
+        """What is committed; where nothing is, the start, resolved once and committed for all."""
+        topics = self._reading.topics
+        found = {}
+        for one in consumer.committed(partitions, timeout=_ASKED_S):
+            place = topics[one.topic], one.partition
+            if one.offset == OFFSET_INVALID:
+                found[place] = self._begun(consumer, one)
+            else:
+                found[place] = from_metadata(one.offset, one.metadata or "")
+        return found
+
+    def _begun(self, consumer: Consumer, one: TopicPartition) -> Position:
+        """A partition that appeared after the others began is read from its first event on."""
+        known = consumer.list_topics(one.topic, timeout=_ASKED_S).topics[one.topic].partitions
+        all_of_it = [TopicPartition(one.topic, number) for number in known]
+        committed = consumer.committed(all_of_it, timeout=_ASKED_S)
+        is_new = all(other.offset == OFFSET_INVALID for other in committed)
+        first = 0
+        for other in committed:
+            if other.offset != OFFSET_INVALID or not (is_new or other.partition == one.partition):
+                continue
+            start = self._start(consumer, other) if is_new else 0
+            place = self._reading.topics[one.topic], other.partition
+            self._commit({place: Position(start, start)})
+            first = start if other.partition == one.partition else first
+        return Position(first, first)
+
+    def _start(self, consumer: Consumer, one: TopicPartition) -> int:
+        low, high = consumer.get_watermark_offsets(one, timeout=_ASKED_S)
+        start = self._reading.start
+        if isinstance(start, datetime):
+            asked = TopicPartition(one.topic, one.partition, epoch_ms(start))
+            [since] = consumer.offsets_for_times([asked], timeout=_ASKED_S)
+            return int(high if since.offset < 0 else since.offset)
+        return int(high if start == "latest" else low)
+
+    def _revoke(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
+        """Let what was handed out settle, for so long; then let go."""
+        places = self._places(partitions)
+        until = time.monotonic() + _SETTLE_S
+        self._leaving = True
+        while (left_s := until - time.monotonic()) > 0 and not self._ending:
+            self._commit_asked()
+            with self._lock:
+                if not self._unsettled(places):
+                    break
+                self._told.wait_for(lambda: self._ending or self._asked, left_s)
+        with self._lock:
+            self._let_go(places)
+        self._leaving = False
+        consumer.incremental_unassign(partitions)
+        self._wake()
+
+    def _lose(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
+        """Another member has them already: nothing of them may be committed."""
+        with self._lock:
+            self._let_go(self._places(partitions))
+        consumer.incremental_unassign(partitions)
+        self._wake()
+
+    def _places(self, partitions: list[TopicPartition]) -> list[Place]:
+        return [(self._reading.topics[one.topic], one.partition) for one in partitions]
+
+    def _unsettled(self, places: list[Place]) -> bool:
+        return any(self._held[place].unsettled for place in places if place in self._held)
+
+    def _let_go(self, places: list[Place]) -> None:
+        if self._unsettled(places) and not self._ending:
+            self._fault = Reassigned("partitions went to another member of the group")
+        for place in places:
+            self._held.pop(place, None)
+
+
+_REFUSALS = frozenset(
+    {
+        KafkaError.TOPIC_AUTHORIZATION_FAILED,
+        KafkaError.GROUP_AUTHORIZATION_FAILED,
+        KafkaError.UNKNOWN_TOPIC_OR_PART,
+        KafkaError._AUTHENTICATION,  # noqa: SLF001
+    }
+)
+
+
+def _end(done: "asyncio.Future[None]", fault: Exception | None) -> None:
+    if done.done():
+        return
+    if fault is None:
+        done.set_result(None)
+    else:
+        done.set_exception(fault)
+
+
+def _place(verdict: Verdict) -> Place:
+    return verdict.stream, verdict.partition
+
+
+def _headers(message: Message) -> Sequence[tuple[str, Any]]:
+    found = message.headers() or []
+    return list(found.items()) if isinstance(found, dict) else found
+
+
+def _record(message: Message, topics: Mapping[str, str]) -> Record:
+    """What was not written by ingest is known by its place."""
+    partition, offset = message.partition() or 0, message.offset() or 0
+    try:
+        headers = [(name, value) for name, value in _headers(message) if isinstance(value, bytes)]
+        event_id, stamp = from_headers(headers)
+    except (KeyError, ValueError, AttributeError):
+        event_id, stamp = f"{partition}-{offset}", Stamp(message.timestamp()[1], "")
+    key = message.key()
+    return Record(
+        topics[message.topic() or ""],
+        partition,
+        offset,
+        event_id,
+        None if key is None else key.decode("utf-8", "replace"),
+        message.value() or b"",
+        stamp,
+    )
