@@ -340,6 +340,8 @@ class KafkaSource:
         topics = self._reading.topics
         found = {}
         for one in consumer.committed(partitions, timeout=_ASKED_S):
+            if one.error:
+                raise KafkaException(one.error)
             place = topics[one.topic], one.partition
             if one.offset == OFFSET_INVALID:
                 found[place] = self._begun(consumer, one)

@@ -1,0 +1,130 @@
+"""
+kill -9 of a pipeline on Kafka at any moment: the next process goes on from the committed offsets,
+each event is settled once in the books that travel with them, reaches the sink at least once, and
+what is put aside is in the topic of dead letters with its bytes.
+
+`TRACKMATE_KILL_ROUNDS` says how often; `TRACKMATE_SEED` waits as long as an earlier run did.
+"""
+
+import os
+import subprocess
+import sys
+import time
+from collections import Counter
+from pathlib import Path
+from random import Random, randrange
+from typing import Any, cast
+
+import pytest
+from confluent_kafka import Consumer, KafkaException, Producer, TopicPartition
+
+import kafka_moving
+from kafka_broker import Cluster, kafka_brokers
+from trackmate_consume.kafka_letters import from_dead
+from trackmate_consume.kafka_positions import from_metadata
+from trackmate_consume.ledger import Counts
+from trackmate_contract.record import Stamp, to_headers
+from waiting_for import wait_until
+
+ROUNDS = int(os.environ.get("TRACKMATE_KILL_ROUNDS", "4"))
+SEED = int(os.environ.get("TRACKMATE_SEED", str(randrange(10**6))))
+EVENTS = 3000
+PARTITIONS = 3
+BYTES = {0: b'"dead"', 1: b'"no"'}
+
+pytestmark = pytest.mark.needs("kafka")
+
+
+def value(number: int) -> bytes:
+    return BYTES.get(number % 40, b"%d" % number)
+
+
+@pytest.mark.timeout(120 + 20 * ROUNDS)
+def test_kill_9_of_a_pipeline_loses_nothing_and_counts_nothing_twice(tmp_path: Path) -> None:
+    print(f"\nseed {SEED}")
+    rng = Random(SEED)
+    taken = tmp_path / "taken"
+    with kafka_brokers() as cluster:
+        cluster.create("acme.events", "acme.crm.dead", partitions=PARTITIONS)
+        for number in range(ROUNDS):
+            produce(cluster, number * EVENTS, (number + 1) * EVENTS)
+            process = start(cluster, taken)
+            before = settled(cluster)
+            wait_until(lambda before=before: settled(cluster) > before, "it settles", seconds=40)  # type: ignore[misc]
+            time.sleep(rng.uniform(0, 0.3))  # the moment of the kill
+            process.kill()
+            process.wait()
+        last = start(cluster, taken)
+        total = ROUNDS * EVENTS
+        wait_until(lambda: settled(cluster) == total, "all is settled", seconds=60)
+        last.kill()
+        last.wait()
+        books = counts(cluster)
+        letters = dead_letters(cluster)
+
+    expected = Counter(value(number) for number in range(total))
+    dead, filtered = expected[b'"dead"'], expected[b'"no"']
+    assert (books.dead, books.filtered) == (dead, filtered)
+    assert books.delivered == total - dead - filtered
+    came = Counter(taken.read_text("utf-8").split())
+    sent = {f"id-{n}" for n in range(total) if value(n) not in BYTES.values()}
+    assert set(came) == sent
+    assert sum(came.values()) > len(sent), "no kill hit between the sink and the commit"
+    assert {one.record.id for one in letters} == {
+        f"id-{n}" for n in range(total) if value(n) == b'"dead"'
+    }
+    assert {one.record.value for one in letters} == {b'"dead"'}
+
+
+def start(cluster: Cluster, taken: Path) -> "subprocess.Popen[bytes]":
+    command = [sys.executable, kafka_moving.__file__, cluster.bootstrap, "acme", str(taken)]
+    return subprocess.Popen(command)
+
+
+def produce(cluster: Cluster, first: int, end: int) -> None:
+    producer = Producer(cluster.settings())
+    for number in range(first, end):
+        headers: list[Any] = to_headers(f"id-{number}", Stamp(1000, "web"))
+        key = f"user-{number % 11}"
+        producer.produce("acme.events", value(number), key, headers=headers)
+    assert producer.flush(30) == 0
+    producer.close()
+
+
+def positions(cluster: Cluster) -> list[TopicPartition]:
+    consumer = Consumer({**cluster.settings(), "group.id": "acme.crm"})
+    asked = [TopicPartition("acme.events", number) for number in range(PARTITIONS)]
+    try:
+        found = consumer.committed(asked, timeout=20)
+    except KafkaException:  # the group's coordinator is not there yet
+        found = []
+    finally:
+        consumer.close()
+    return [one for one in found if one.offset >= 0]
+
+
+def counts(cluster: Cluster) -> Counts:
+    found = [from_metadata(one.offset, one.metadata or "") for one in positions(cluster)]
+    assert [one.in_flight_before for one in found] == [0] * len(found)
+    return sum((one.counts for one in found), Counts())
+
+
+def settled(cluster: Cluster) -> int:
+    return counts(cluster).settled
+
+
+def dead_letters(cluster: Cluster) -> list[Any]:
+    consumer = Consumer({**cluster.settings(), "group.id": "look", "enable.partition.eof": True})
+    consumer.assign([TopicPartition("acme.crm.dead", number, 0) for number in range(PARTITIONS)])
+    found = []
+    ended = 0
+    while ended < PARTITIONS:
+        message = consumer.poll(20)
+        assert message is not None
+        if message.error():
+            ended += 1
+            continue
+        headers = cast("list[tuple[str, bytes]]", message.headers())
+        found.append(from_dead(message.value() or b"", None, headers))
+    consumer.close()
+    return found

@@ -1,0 +1,103 @@
+"""
+Dead letters on Kafka: there with their original bytes before `put` returns, or Down.
+"""
+
+import asyncio
+from collections.abc import Iterator
+from typing import cast
+
+import pytest
+from confluent_kafka import Consumer, TopicPartition
+
+import mock_kafka
+from mock_kafka import PRODUCE, MockKafka
+from trackmate_consume import kafka_letters
+from trackmate_consume.kafka_letters import KafkaLetters, from_dead
+from trackmate_consume.letters import DeadLetter
+from trackmate_consume.sink import Down
+from trackmate_contract.record import Record, Stamp
+
+TOPIC = "acme.to-crm.dead"
+
+
+@pytest.fixture
+def cluster() -> Iterator[MockKafka]:
+    with mock_kafka.mock_kafka(TOPIC) as cluster:
+        yield cluster
+
+
+def letter(number: int, value: bytes = b'{"n":  1}\xff') -> DeadLetter:
+    stamp = Stamp(1_780_000_000_000, "web", "track", user_agent="Møzilla")
+    record = Record("events", 3, number, f"id-{number}", "ann", value, stamp)
+    return DeadLetter(record, "sink_refused", "answered 422: nö (tried 3 times)", 3)
+
+
+def kept(cluster: MockKafka) -> list[DeadLetter]:
+    settings = {"bootstrap.servers": cluster.bootstrap, "group.id": "t", "enable.partition.eof": 1}
+    consumer = Consumer(settings)
+    consumer.assign([TopicPartition(TOPIC, number, 0) for number in range(4)])
+    found = []
+    ended = 0
+    while ended < 4:
+        message = consumer.poll(10)
+        assert message is not None
+        if message.error():
+            ended += 1
+            continue
+        headers = cast("list[tuple[str, bytes]]", message.headers())
+        key = message.key()
+        found.append(from_dead(message.value() or b"", key.decode() if key else None, headers))
+    consumer.close()
+    return found
+
+
+def put(cluster: MockKafka, *letters: DeadLetter) -> None:
+    async def scenario() -> None:
+        it = KafkaLetters("acme", "to-crm", {"bootstrap.servers": cluster.bootstrap})
+        try:
+            await it.put(letters)
+        finally:
+            it.close()
+
+    asyncio.run(scenario())
+
+
+def test_a_letter_is_there_with_its_bytes_reason_and_origin(cluster: MockKafka) -> None:
+    letters = [letter(1), letter(2, b"")]
+
+    put(cluster, *letters)
+
+    assert kept(cluster) == letters
+
+
+def test_a_letter_that_is_not_kept_in_time_is_down_and_kept_later(
+    cluster: MockKafka, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(kafka_letters, "_SURE_S", 3.0)
+    short = {"delivery.timeout.ms": 3000, "socket.timeout.ms": 2000}
+    monkeypatch.setattr(kafka_letters, "PROMISES", {**kafka_letters.PROMISES, **short})
+
+    async def scenario() -> str:
+        it = KafkaLetters("acme", "to-crm", {"bootstrap.servers": cluster.bootstrap})
+        try:
+            await it.put([letter(1)])
+            cluster.down()
+            with pytest.raises(Down) as fault:
+                await it.put([letter(2)])
+            cluster.up()
+            await it.put([letter(2)])
+            return str(fault.value)
+        finally:
+            it.close()
+
+    said = asyncio.run(scenario())
+
+    assert said.startswith("the dead letters could not be kept: ")
+    assert {one.record.offset for one in kept(cluster)} == {1, 2}
+
+
+def test_letters_that_may_not_be_written_are_down(cluster: MockKafka) -> None:
+    cluster.answer(PRODUCE, mock_kafka.TOPIC_AUTHORIZATION_FAILED)
+
+    with pytest.raises(Down, match="could not be kept: Broker: Topic authorization failed"):
+        put(cluster, letter(1))
