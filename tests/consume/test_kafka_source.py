@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 import uvloop
 from confluent_kafka import Consumer, Producer, TopicPartition
-from confluent_kafka.admin import NewPartitions  # type: ignore[attr-defined]
+from confluent_kafka.admin import NewPartitions
 
 from kafka_broker import Cluster, kafka_brokers
 from trackmate_consume import kafka_source

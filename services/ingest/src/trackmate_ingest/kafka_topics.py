@@ -1,0 +1,131 @@
+"""
+Whether the topics of an affiliate can keep what the answer 200 says: on several brokers, kept there
+when one of them fails, and not dropped for being large or old under a key.
+"""
+
+import asyncio
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+from confluent_kafka import KafkaException
+from confluent_kafka.admin import AdminClient, ConfigResource, ResourceType
+
+from trackmate_contract.names import topic
+
+_ASKED_S = 10.0
+_LEAST_IN_SYNC = 2
+_LEAST_REPLICAS = 3
+HEADERS = 16 << 10
+"""Bytes that an event's headers may add to it, and its batch around it."""
+
+
+@dataclass(frozen=True)
+class Topic:
+    """What the brokers say of one topic."""
+
+    replicas: int
+    """Of the partition that has fewest."""
+    settings: Mapping[str, str]
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What the topics of an affiliate must do."""
+
+    affiliate: str
+    streams: Sequence[str]
+    event_bytes: int
+    relaxed: bool = False
+    """For development on one broker: an event may be on that alone."""
+
+
+class Unanswered(Exception):  # noqa: N818 - what happened
+    """The brokers could not be asked."""
+
+
+def faults(asked: Asked, topics: Mapping[str, Topic]) -> list[str]:
+    """
+    What breaks the promise, a sentence each with its cure.
+
+    >>> settings = {"min.insync.replicas": "2", "max.message.bytes": "1048588"}
+    >>> faults(Asked("acme", ["events"], 65536), {"acme.events": Topic(3, settings)})
+    []
+    >>> faults(Asked("acme", ["events"], 65536), {})[0]
+    "Kafka has no topic 'acme.events'; make it with 3 replicas and min.insync.replicas=2."
+    """
+    found: list[str] = []
+    for stream in asked.streams:
+        name = topic(asked.affiliate, stream)
+        there = topics.get(name)
+        if there is None:
+            cure = f"make it with {_LEAST_REPLICAS} replicas and min.insync.replicas=2."
+            found.append(f"Kafka has no topic {name!r}; {cure}")
+        else:
+            found += [f"Topic {name!r} {words}" for words in _faults_of(asked, there)]
+    return found
+
+
+def _faults_of(asked: Asked, there: Topic) -> Iterator[str]:
+    settings = there.settings
+    if not asked.relaxed:
+        yield from _unreplicated(there)
+    if settings.get("unclean.leader.election.enable") == "true":
+        yield (
+            "lets a broker lead that lacks acknowledged events; set "
+            "unclean.leader.election.enable=false."
+        )
+    if "compact" in settings.get("cleanup.policy", "delete"):
+        yield "keeps only the last event of each key; set cleanup.policy=delete."
+    least = asked.event_bytes + HEADERS
+    most = int(settings.get("max.message.bytes", least))
+    if most < least:
+        yield (
+            f"takes {most} bytes at most, and an event may have {asked.event_bytes}; set "
+            f"max.message.bytes={least}, or lower spec.ingest.limits.eventBytes."
+        )
+
+
+def _unreplicated(there: Topic) -> Iterator[str]:
+    if there.replicas < _LEAST_REPLICAS:
+        number = "1 replica" if there.replicas == 1 else f"{there.replicas} replicas"
+        yield (
+            f"has {number}: it stops, or loses events, with one broker; give it "
+            f"{_LEAST_REPLICAS}, or set kafka.relaxed for development."
+        )
+    in_sync = int(there.settings.get("min.insync.replicas", "1"))
+    if in_sync < _LEAST_IN_SYNC:
+        yield (
+            f"has min.insync.replicas={in_sync}: an acknowledged event may be on one broker alone; "
+            f"set it to {_LEAST_IN_SYNC}, or set kafka.relaxed for development."
+        )
+
+
+async def described(admin: AdminClient, names: Sequence[str]) -> dict[str, Topic]:
+    """
+    The topics that are there. Needs Describe and DescribeConfigs on them. Raises Unanswered.
+    """
+    try:
+        return await asyncio.to_thread(_described, admin, names)
+    except KafkaException as fault:
+        raise Unanswered(
+            f"Kafka could not be asked about its topics: {fault.args[0].str()}"
+        ) from None
+
+
+def _described(admin: AdminClient, names: Sequence[str]) -> dict[str, Topic]:
+    known = admin.list_topics(timeout=_ASKED_S).topics
+    there = [name for name in names if name in known]
+    if not there:
+        return {}
+    resources = [ConfigResource(ResourceType.TOPIC, name) for name in there]
+    configs = admin.describe_configs(resources, request_timeout=_ASKED_S)
+    settings = {
+        resource.name: {name: str(entry.value) for name, entry in config.result().items()}
+        for resource, config in configs.items()
+    }
+    return {
+        name: Topic(
+            min(len(one.replicas) for one in known[name].partitions.values()), settings[name]
+        )
+        for name in there
+    }
