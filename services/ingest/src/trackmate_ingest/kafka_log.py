@@ -4,7 +4,7 @@ The log on Kafka: an event is stored once all in-sync replicas of its topic have
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Sequence
 
 from confluent_kafka import KafkaError, KafkaException
 
@@ -43,7 +43,7 @@ class KafkaLog:
         self._affiliate = affiliate
         self._settings = {**settings, **PROMISES}
         self._most = int(self._settings["queue.buffering.max.messages"])
-        self._replacing: asyncio.Task[None] | None = None
+        self._leaving: set[asyncio.Task[int]] = set()
         self.fault = ""
         """Why nothing is taken, in words; "" when it is."""
         self._producer = self._made()
@@ -94,30 +94,32 @@ class KafkaLog:
             self._replace(producer, error)
         return _words(error)
 
-    # what can go on no more is replaced
+    # a producer that can go on no more, or has old credentials, is replaced by another
+
+    def renew(self, settings: Settings) -> None:
+        """Go on with other settings, as new credentials; what is under way ends with the old."""
+        self._settings = {**settings, **PROMISES}
+        self._swap()
 
     def _made(self) -> AckingProducer:
         return AckingProducer(self._settings, self._replace)
 
     def _replace(self, dead: AckingProducer, error: KafkaError) -> None:
-        """Another producer, with another id: the sequence of this one is lost."""
-        if dead is not self._producer or self._replacing is not None:
-            return
-        _log.error("producer replaced", extra={"fields": {"error": error.str()}})
-        self._producer = self._made()
-        self._replacing = asyncio.create_task(self._put_away(dead.close))
+        """The sequence of this one is lost; another has an id and a sequence of its own."""
+        if dead is self._producer:
+            _log.error("producer replaced", extra={"fields": {"error": error.str()}})
+            self._swap()
 
-    async def _put_away(self, close: Callable[[], Awaitable[int]]) -> None:
-        try:
-            await close()
-        finally:
-            self._replacing = None
+    def _swap(self) -> None:
+        before, self._producer = self._producer, self._made()
+        leaving = asyncio.create_task(before.close())
+        self._leaving.add(leaving)
+        leaving.add_done_callback(self._leaving.discard)
 
     async def close(self) -> int:
         """Wait for what is under way; return how many events were not acknowledged."""
-        if self._replacing is not None:
-            await self._replacing
-        return await self._producer.close()
+        left = await asyncio.gather(self._producer.close(), *self._leaving)
+        return sum(left)
 
 
 def _words(error: KafkaError) -> str:

@@ -57,7 +57,8 @@ class AckingProducer:
         self._died = died
         self._settled: list[Pending] = []
         self._ending = False
-        self._producer = Producer(dict(settings))
+        self._said = ""
+        self._producer = Producer({**settings, "error_cb": self._note})
         self._thread = threading.Thread(target=self._poll_on, name="kafka", daemon=True)
         self._thread.start()
 
@@ -69,6 +70,13 @@ class AckingProducer:
     def produce(self) -> Any:
         """As of confluent_kafka.Producer. Raises BufferError or KafkaException at once."""
         return self._producer.produce
+
+    def _note(self, error: KafkaError) -> None:
+        """What librdkafka complains of, each once in a row: it goes on trying by itself."""
+        said = error.str()
+        if said != self._said and not error.fatal():
+            self._said = said
+            _log.warning("Kafka", extra={"fields": {"error": said}})
 
     def settled(self, pending: Pending) -> None:
         """All reports of a request are there; told on the polling thread."""
