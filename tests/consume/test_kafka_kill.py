@@ -11,6 +11,9 @@ import subprocess
 import sys
 import time
 from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from random import Random, randrange
 from typing import Any, cast
@@ -48,17 +51,13 @@ def test_kill_9_of_a_pipeline_loses_nothing_and_counts_nothing_twice(tmp_path: P
         cluster.create("acme.events", "acme.crm.dead", partitions=PARTITIONS)
         for number in range(ROUNDS):
             produce(cluster, number * EVENTS, (number + 1) * EVENTS)
-            process = start(cluster, taken)
-            before = settled(cluster)
-            wait_until(lambda before=before: settled(cluster) > before, "it settles", seconds=40)  # type: ignore[misc]
-            time.sleep(rng.uniform(0, 0.3))  # the moment of the kill
-            process.kill()
-            process.wait()
-        last = start(cluster, taken)
+            with moving(cluster, taken):
+                before = settled(cluster)
+                wait_until(partial(has_settled, cluster, before + 1), "it settles", seconds=40)
+                time.sleep(rng.uniform(0, 0.3))  # the moment of the kill
         total = ROUNDS * EVENTS
-        wait_until(lambda: settled(cluster) == total, "all is settled", seconds=60)
-        last.kill()
-        last.wait()
+        with moving(cluster, taken):
+            wait_until(partial(has_settled, cluster, total), "all is settled", seconds=60)
         books = counts(cluster)
         letters = dead_letters(cluster)
 
@@ -76,9 +75,16 @@ def test_kill_9_of_a_pipeline_loses_nothing_and_counts_nothing_twice(tmp_path: P
     assert {one.record.value for one in letters} == {b'"dead"'}
 
 
-def start(cluster: Cluster, taken: Path) -> "subprocess.Popen[bytes]":
+@contextmanager
+def moving(cluster: Cluster, taken: Path) -> Iterator[None]:
+    """A process that moves events while the block runs, and is killed with -9 at its end."""
     command = [sys.executable, kafka_moving.__file__, cluster.bootstrap, "acme", str(taken)]
-    return subprocess.Popen(command)
+    process = subprocess.Popen(command)
+    try:
+        yield
+    finally:
+        process.kill()
+        process.wait()
 
 
 def produce(cluster: Cluster, first: int, end: int) -> None:
@@ -111,6 +117,10 @@ def counts(cluster: Cluster) -> Counts:
 
 def settled(cluster: Cluster) -> int:
     return counts(cluster).settled
+
+
+def has_settled(cluster: Cluster, events: int) -> bool:
+    return settled(cluster) >= events
 
 
 def dead_letters(cluster: Cluster) -> list[Any]:
