@@ -33,7 +33,7 @@ def test_send_and_tail_keep_bytes(start_dev: StartDev, tmp_path: Path) -> None:
 
     done = dev.command("send", "acme", "events.json")
 
-    assert words(done.stdout) == "2 events stored, in 1 requests."
+    assert words(done.stdout) == "2 events stored, in 1 request."
     assert dev.command("tail", "acme", "--raw").stdout == b"\n".join([*events, b""])
     [first, second] = dev.tail()
     assert (first.id, second.id) == ("1", "2")

@@ -121,7 +121,7 @@ def test_what_cannot_be_written_is_a_dead_letter_with_its_bytes_and_can_be_sent_
     wait_until(lambda: "'acme/to-out' changed" in dev.log, "the change is followed")
     runs(dev)
     done = dev.command("dead-letters", "replay", "acme/to-out")
-    assert "1 dead letters are sent again" in words(done)
+    assert "1 dead letter is sent again" in words(done)
 
     wait_until(lambda: line(dev)["dead_letters"] == 0, "the letter is delivered")
     books = dev.audit()

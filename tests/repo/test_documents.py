@@ -96,7 +96,7 @@ def test_the_commands_of_the_readme_do_what_it_says(running: Path, port: int) ->
     )
 
     assert done.returncode == 0, done.stderr
-    assert "1 events stored, in 1 requests." in done.stdout
+    assert "1 event stored, in 1 request." in done.stdout
     assert '{"status":"stored","events":2}' in done.stdout
     assert "The books balance" in done.stdout
     assert '{"messageId": "3", "total": 12345678901234567890}' in done.stdout

@@ -14,6 +14,7 @@ from typing import NamedTuple
 
 import httpx
 
+from trackmate import show
 from trackmate.dev.address import HOME, Address
 
 _PYTHON = (3, 11)
@@ -102,7 +103,8 @@ def _books() -> Check:
         return Check("Books", passed=False, detail=f"cannot be read ({error})")
     open_books = [a["name"] for a in state["affiliates"] if not a["ledger"]["balanced"]]
     faults = len(state["faults"])
-    detail = f"{len(state['affiliates'])} affiliates, {faults} faults in the YAML"
+    affiliates = show.counted(len(state["affiliates"]), "affiliate")
+    detail = f"{affiliates}, {show.counted(faults, 'fault')} in the YAML"
     if open_books:
         detail = f"those of {', '.join(open_books)} do not balance: trackmate audit NAME"
     return Check("Books", not open_books and not faults, detail)

@@ -188,7 +188,8 @@ def replaying(asked: dict[str, Any], *, as_json: bool) -> None:
         return _json(asked)
     if not asked["letters"]:
         return verbatim("There are no dead letters.")
-    return verbatim(f"{asked['letters']} dead letters are sent again; what is refused again stays.")
+    them = "1 dead letter is" if asked["letters"] == 1 else f"{asked['letters']} dead letters are"
+    return verbatim(f"{them} sent again; what is refused again stays.")
 
 
 def _place(letter: dict[str, Any]) -> str:
@@ -252,7 +253,15 @@ def _style(count: int) -> str:
 def sent(*, events: int, requests: int, as_json: bool) -> None:
     if as_json:
         return _json({"events": events, "requests": requests})
-    return verbatim(f"{events} events stored, in {requests} requests.")
+    return verbatim(f"{counted(events, 'event')} stored, in {counted(requests, 'request')}.")
+
+
+def counted(number: int, noun: str) -> str:
+    """
+    >>> counted(1, "event"), counted(2, "event")
+    ('1 event', '2 events')
+    """
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
 
 
 def checks(results: Sequence[tuple[str, bool, str]], *, as_json: bool) -> None:
