@@ -67,7 +67,7 @@ def test_a_filter_is_of_the_events_name_page_or_stream(shop: Dev) -> None:
 
 def test_counts_over_time_are_by_minute_hour_or_day_and_add_up(shop: Dev) -> None:
     now = datetime.now(UTC)
-    for back, every in ((1, "minute"), (48, "hour"), (24 * 30, "day")):
+    for back, every in ((1, "minute"), (48, "hour"), (24 * 30, "day"), (24 * 5000, "month")):
         since = (now - timedelta(hours=back)).isoformat()
         found = answer(shop, "over-time", stream="events", **{"from": since})
         assert found["every"] == every

@@ -390,6 +390,13 @@ def test_a_day_is_one_of_the_zone_also_when_its_clocks_change() -> None:
     assert found == [*map(at, days), at("2026-10-26T23:00:00Z")]
 
 
+def test_a_month_is_one_of_the_zone() -> None:
+    found = edges(at("2026-02-10T12:00:00Z"), at("2026-04-01T00:00:00Z"), Every.MONTH, BERLIN)
+
+    months = ["2026-01-31T23:00:00Z", "2026-02-28T23:00:00Z", "2026-03-31T22:00:00Z"]
+    assert found == [*map(at, months), at("2026-04-30T22:00:00Z")]
+
+
 def test_an_hour_begins_where_the_zones_hours_do() -> None:
     since, until = at("2026-11-01T10:10:00Z"), at("2026-11-01T11:00:00Z")
 

@@ -62,11 +62,12 @@ function options() {
 /** Half an event is no mark of an axis. */
 const whole = (tick) => (Number.isInteger(tick) ? count(tick) : '');
 
-/** The hour, and at midnight the day. */
+/** The hour, at midnight the day, and at the turn of a year the year. */
 function moment(seconds) {
   const time = new Date(seconds * 1000);
-  const isMidnight = time.getHours() === 0 && time.getMinutes() === 0;
-  return isMidnight ? time.toLocaleDateString('en-GB', { day: 'numeric', month: 'short' }) : minute(time);
+  if (time.getHours() || time.getMinutes()) return minute(time);
+  if (time.getMonth() === 0 && time.getDate() === 1) return String(time.getFullYear());
+  return time.toLocaleDateString('en-GB', { day: 'numeric', month: 'short' });
 }
 
 const width = () => Math.max(200, byId('time').clientWidth);
