@@ -23,9 +23,11 @@ from confluent_kafka import Consumer, KafkaException, Producer, TopicPartition
 
 import kafka_moving
 from kafka_broker import Cluster, kafka_brokers
+from kafka_reading import whole_topic
 from trackmate_consume.kafka_letters import from_dead
 from trackmate_consume.kafka_positions import from_metadata
 from trackmate_consume.ledger import Counts
+from trackmate_consume.letters import DeadLetter
 from trackmate_contract.record import Stamp, to_headers
 from waiting_for import wait_until
 
@@ -123,18 +125,9 @@ def has_settled(cluster: Cluster, events: int) -> bool:
     return settled(cluster) >= events
 
 
-def dead_letters(cluster: Cluster) -> list[Any]:
-    consumer = Consumer({**cluster.settings(), "group.id": "look", "enable.partition.eof": True})
-    consumer.assign([TopicPartition("acme.crm.dead", number, 0) for number in range(PARTITIONS)])
+def dead_letters(cluster: Cluster) -> list[DeadLetter]:
     found = []
-    ended = 0
-    while ended < PARTITIONS:
-        message = consumer.poll(20)
-        assert message is not None
-        if message.error():
-            ended += 1
-            continue
+    for message in whole_topic(cluster.settings(), "acme.crm.dead", partitions=PARTITIONS):
         headers = cast("list[tuple[str, bytes]]", message.headers())
         found.append(from_dead(message.value() or b"", None, headers))
-    consumer.close()
     return found

@@ -7,9 +7,9 @@ from collections.abc import Iterator
 from typing import cast
 
 import pytest
-from confluent_kafka import Consumer, TopicPartition
 
 import mock_kafka
+from kafka_reading import whole_topic
 from mock_kafka import PRODUCE, MockKafka
 from trackmate_consume import kafka_letters
 from trackmate_consume.kafka_letters import KafkaLetters, from_dead
@@ -18,6 +18,7 @@ from trackmate_consume.sink import Down
 from trackmate_contract.record import Record, Stamp
 
 TOPIC = "acme.to-crm.dead"
+PARTITIONS = 4
 
 
 @pytest.fixture
@@ -33,21 +34,12 @@ def letter(number: int, value: bytes = b'{"n":  1}\xff') -> DeadLetter:
 
 
 def kept(cluster: MockKafka) -> list[DeadLetter]:
-    settings = {"bootstrap.servers": cluster.bootstrap, "group.id": "t", "enable.partition.eof": 1}
-    consumer = Consumer(settings)
-    consumer.assign([TopicPartition(TOPIC, number, 0) for number in range(4)])
+    settings = {"bootstrap.servers": cluster.bootstrap}
     found = []
-    ended = 0
-    while ended < 4:
-        message = consumer.poll(10)
-        assert message is not None
-        if message.error():
-            ended += 1
-            continue
+    for message in whole_topic(settings, TOPIC, partitions=PARTITIONS):
         headers = cast("list[tuple[str, bytes]]", message.headers())
         key = message.key()
         found.append(from_dead(message.value() or b"", key.decode() if key else None, headers))
-    consumer.close()
     return found
 
 

@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 import uvloop
-from confluent_kafka import Consumer, TopicPartition
 
 from kafka_broker import Cluster, kafka_brokers
+from kafka_reading import whole_topic
 from trackmate_contract.record import Event, Stamp, from_headers
 from trackmate_ingest.kafka_log import KafkaLog
 from trackmate_ingest.log import Unavailable
@@ -57,22 +57,6 @@ class Account:
                 await asyncio.sleep(0.01)
 
 
-def read(cluster: Cluster) -> list[Any]:
-    consumer = Consumer({**cluster.settings(), "group.id": "test", "enable.partition.eof": True})
-    consumer.assign([TopicPartition(TOPIC, number, 0) for number in range(PARTITIONS)])
-    found: list[Any] = []
-    ended = 0
-    while ended < PARTITIONS:
-        message = consumer.poll(30)
-        assert message is not None
-        if message.error():
-            ended += 1
-        else:
-            found.append(message)
-    consumer.close()
-    return found
-
-
 def test_kill_9_of_each_broker_under_load_loses_nothing(cluster: Cluster) -> None:
     async def scenario() -> Account:
         log = KafkaLog("acme", cluster.settings())
@@ -94,7 +78,7 @@ def test_kill_9_of_each_broker_under_load_loses_nothing(cluster: Cluster) -> Non
 
     account = uvloop.run(scenario())
 
-    messages = read(cluster)
+    messages: list[Any] = whole_topic(cluster.settings(), TOPIC, partitions=PARTITIONS)
     ids = [from_headers(message.headers())[0] for message in messages]
     assert set(account.stored) <= set(ids), "an acknowledged event is lost"
     assert set(ids) <= {*account.stored, *account.unknown}

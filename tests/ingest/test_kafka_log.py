@@ -10,9 +10,9 @@ from typing import Any
 
 import pytest
 import uvloop
-from confluent_kafka import Consumer, TopicPartition
 
 import mock_kafka
+from kafka_reading import whole_topic
 from mock_kafka import DISCONNECT, NOT_ENOUGH_REPLICAS, OUT_OF_ORDER_SEQUENCE, PRODUCE, MockKafka
 from trackmate_contract.record import Event, Stamp, from_headers
 from trackmate_ingest import kafka_log
@@ -51,27 +51,8 @@ def event(number: int, key: str | None = "ann") -> Event:
 
 
 def read(cluster: MockKafka) -> list[Any]:
-    """All that the topic holds."""
-    consumer = Consumer(
-        {
-            "bootstrap.servers": cluster.bootstrap,
-            "group.id": "test",
-            "auto.offset.reset": "earliest",
-            "enable.partition.eof": True,
-        }
-    )
-    consumer.assign([TopicPartition(TOPIC, number, 0) for number in range(PARTITIONS)])
-    found: list[Any] = []
-    ended = 0
-    while ended < PARTITIONS:
-        message = consumer.poll(10)
-        assert message is not None
-        if message.error():
-            ended += 1
-        else:
-            found.append(message)
-    consumer.close()
-    return found
+    settings = {"bootstrap.servers": cluster.bootstrap}
+    return [*whole_topic(settings, TOPIC, partitions=PARTITIONS)]
 
 
 def ids(cluster: MockKafka) -> list[str]:
