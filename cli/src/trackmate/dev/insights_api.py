@@ -6,13 +6,13 @@ question with its answer.
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from typing import Annotated, Any
 from zoneinfo import ZoneInfo
 
 from fastapi import APIRouter, Depends, HTTPException, Query
 
 from trackmate.dev.api import Named
+from trackmate.dev.shown import rfc3339
 from trackmate.embedded.clock import now_ms
 from trackmate.insights.asking import Of, Scope
 from trackmate.insights.edges import Every, edges, fitting
@@ -21,8 +21,6 @@ from trackmate_contract.quantity import epoch_ms, instant, quoted, seconds
 router = APIRouter(prefix="/api/affiliates/{name}/insights")
 
 _DAY_MS = 86_400_000
-_EARLIEST_MS = -62_135_596_800_000  # the beginning of year 1
-_LATEST_MS = 253_402_300_799_000  # the end of year 9999
 
 Text = Annotated[str | None, Query(max_length=2000)]
 
@@ -47,7 +45,7 @@ class Asked:
 
     @property
     def shown(self) -> dict[str, str]:
-        return {"from": _rfc3339(self.scope.since_ms), "to": _rfc3339(self.scope.until_ms)}
+        return {"from": _moment(self.scope.since_ms), "to": _moment(self.scope.until_ms)}
 
 
 def asked(
@@ -85,7 +83,7 @@ async def over_time(
         limits = edges(scope.since_ms, scope.until_ms, every, _zone(zone))
     counted = await found.insights.over_time(scope, limits)
     between = zip(limits, counted, strict=False)
-    counts = [{"start": _rfc3339(start), **one._asdict()} for start, one in between]
+    counts = [{"start": _moment(start), **one._asdict()} for start, one in between]
     return {**scoped.shown, "every": every, "zone": zone, "counts": counts}
 
 
@@ -126,7 +124,5 @@ def _zone(name: str) -> ZoneInfo:
         ) from None
 
 
-def _rfc3339(epoch: int) -> str:
-    epoch = min(max(epoch, _EARLIEST_MS), _LATEST_MS)
-    moment = datetime.fromtimestamp(epoch / 1000, UTC)
-    return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+def _moment(epoch_ms: int) -> str:
+    return rfc3339(epoch_ms, timespec="milliseconds")

@@ -15,7 +15,8 @@ from trackmate.embedded.running import Running
 from trackmate_consume.ledger import Line
 from trackmate_consume.pipeline import Condition
 
-_LATEST_S = 253_402_300_799  # the end of year 9999, the last that datetime and RFC 3339 know
+_EARLIEST_S = -62_135_596_800  # the beginning of year 1, the first moment of datetime and RFC 3339
+_LATEST_S = 253_402_300_799  # the end of year 9999, the last
 
 
 def affiliate(found: EmbeddedAffiliate, url: str) -> dict[str, Any]:
@@ -118,7 +119,7 @@ def dead_letter(kept: Kept) -> dict[str, Any]:
         "reason": letter.reason,
         "detail": letter.detail,
         "attempts": letter.attempts,
-        "dead": _rfc3339(kept.dead_ms),
+        "dead": _moment(kept.dead_ms),
     }
 
 
@@ -127,18 +128,22 @@ def write_key(key: IssuedKey) -> dict[str, Any]:
         "name": key.name,
         "key": key.value,
         "use": key.use.value,
-        "created": _rfc3339(key.created_ms),
-        "expires": _rfc3339(key.expires_ms),
+        "created": _moment(key.created_ms),
+        "expires": _moment(key.expires_ms),
         "origins": list(key.origins),
     }
 
 
-def _rfc3339(epoch_ms: int | None) -> str | None:
+def _moment(epoch_ms: int | None) -> str | None:
+    return None if epoch_ms is None else rfc3339(epoch_ms)
+
+
+def rfc3339(epoch_ms: int, *, timespec: str = "seconds") -> str:
     """
-    >>> _rfc3339(0)
-    '1970-01-01T00:00:00Z'
+    A moment, or the nearest that RFC 3339 can write; `timespec` as of `datetime.isoformat`.
+
+    >>> rfc3339(0), rfc3339(-(10**18), timespec="milliseconds")
+    ('1970-01-01T00:00:00Z', '0001-01-01T00:00:00.000Z')
     """
-    if epoch_ms is None:
-        return None
-    moment = datetime.fromtimestamp(min(epoch_ms / 1000, _LATEST_S), UTC)
-    return moment.isoformat(timespec="seconds").replace("+00:00", "Z")
+    seconds = min(max(epoch_ms / 1000, _EARLIEST_S), _LATEST_S)
+    return datetime.fromtimestamp(seconds, UTC).isoformat(timespec=timespec).replace("+00:00", "Z")
