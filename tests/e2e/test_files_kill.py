@@ -9,22 +9,21 @@ import asyncio
 import os
 from collections.abc import Callable
 from pathlib import Path
-from random import Random, randrange
+from random import randrange
 
 import pytest
 
 import oracle
 from filing import finished
-from mix import mix
+from killing import load_and_kill
 from running import Dev
-from traffic import Ledger, Load, Outcome
+from traffic import Ledger, Outcome
 from waiting_for import wait_until
 
 StartDev = Callable[..., Dev]
 
 ROUNDS = int(os.environ.get("TRACKMATE_KILL_ROUNDS", "4"))
 SEED = int(os.environ.get("TRACKMATE_SEED", str(randrange(10**6))))
-CONNECTIONS = 8
 STREAMS = ("events", "images")
 
 PIPELINE = """\
@@ -54,7 +53,8 @@ def test_kill_9_while_pipelines_write_files_leaves_each_event_once(
     ledger = Ledger()
     left_open = 0
     for number in range(ROUNDS):
-        asyncio.run(_load_and_kill(dev, key, ledger, seed=SEED + number))
+        cut = asyncio.run(load_and_kill(dev, key, seed=SEED + number, answers=(50, 400)))
+        ledger.attempts += cut.attempts
         left_open += len(list(out.rglob("*.open")))
         dev = start_dev()
     dev.settle()
@@ -73,18 +73,3 @@ def test_kill_9_while_pipelines_write_files_leaves_each_event_once(
     assert len(files) > 2, "no file was finished by its size"
     assert ledger.count(Outcome.CUT) > 0, "no kill hit a request in flight"
     assert left_open > 0, "no kill hit an open file"
-
-
-async def _load_and_kill(dev: Dev, key: str, ledger: Ledger, *, seed: int) -> None:
-    rng = Random(seed)
-    cut = Ledger()
-    load = Load(dev.url, key, cut)
-    load.begin(mix(seed), connections=CONNECTIONS)
-    enough = rng.randint(50, 400)
-    await load.until(lambda it: it.count(Outcome.OK) >= enough, what=f"{enough} acknowledgements")
-    await asyncio.sleep(rng.uniform(0, 0.05))
-    dev.process.kill()
-    load.stop()
-    await load.ended()
-    dev.process.wait()
-    ledger.attempts += cut.attempts

@@ -18,18 +18,17 @@ from typing import Any
 import pytest
 
 import oracle
-from mix import mix
+from killing import load_and_kill
 from receiver import Answer, Receiver, Request, receiving
 from running import Dev
 from trackmate_consume.sinks.webhook_ids import event_id
-from traffic import Ledger, Load, Outcome
+from traffic import Ledger, Outcome
 from waiting_for import wait_until
 
 StartDev = Callable[..., Dev]
 
 ROUNDS = int(os.environ.get("TRACKMATE_KILL_ROUNDS", "4"))
 SEED = int(os.environ.get("TRACKMATE_SEED", str(randrange(10**6))))
-CONNECTIONS = 8
 
 PIPELINES = """\
 apiVersion: trackmate.io/v1alpha1
@@ -61,8 +60,7 @@ def test_kill_9_while_pipelines_deliver_loses_nothing(start_dev: StartDev, tmp_p
         ledger = Ledger()
         cut_short = 0
         for number in range(ROUNDS):
-            cut = Ledger()
-            asyncio.run(_load_and_kill(dev, key, cut, seed=SEED + number))
+            cut = asyncio.run(load_and_kill(dev, key, seed=SEED + number, answers=(20, 200)))
             cut_short += cut.count(Outcome.CUT)
             dev = start_dev()
             ledger.attempts += cut.attempts
@@ -79,19 +77,6 @@ def test_kill_9_while_pipelines_deliver_loses_nothing(start_dev: StartDev, tmp_p
 def _now_and_then_down(seed: int) -> Callable[[Request], Answer]:
     rng = Random(seed)
     return lambda _: Answer(503 if rng.random() < 0.02 else 200)
-
-
-async def _load_and_kill(dev: Dev, key: str, ledger: Ledger, *, seed: int) -> None:
-    rng = Random(seed)
-    load = Load(dev.url, key, ledger)
-    load.begin(mix(seed), connections=CONNECTIONS)
-    enough = rng.randint(20, 200)
-    await load.until(lambda it: it.count(Outcome.OK) >= enough, what=f"{enough} acknowledgements")
-    await asyncio.sleep(rng.uniform(0, 0.05))
-    dev.process.kill()
-    load.stop()
-    await load.ended()
-    dev.process.wait()
 
 
 def _in_flight(dev: Dev) -> int:
