@@ -3,7 +3,6 @@ The figures of an affiliate over HTTP, of a running `trackmate dev`: each questi
 what is said to a question that has none.
 """
 
-import json
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -24,21 +23,9 @@ def shop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Dev]:
             view = {"type": "page", "userId": person, "context": {"page": {"path": "/"}}}
             steps = [{"type": "track", "userId": person, "event": name} for name in names]
             for event in (view, *steps):
-                post(dev, event)
+                dev.post(event)
         dev.settle()
         yield dev
-
-
-def post(dev: Dev, event: Any, stream: str = "events") -> None:
-    httpx.post(
-        f"{dev.url}/v1/events?stream={stream}",
-        content=json.dumps(event),
-        headers={
-            "Authorization": f"Bearer {dev.key('server')}",
-            "Content-Type": "application/json",
-        },
-        trust_env=False,
-    ).raise_for_status()
 
 
 def ask(dev: Dev, question: str, **asked: Any) -> httpx.Response:
@@ -95,7 +82,7 @@ def test_a_funnel_says_how_many_came_so_far(shop: Dev) -> None:
 
 def test_a_figure_counts_what_was_stored_just_before(shop: Dev) -> None:
     for number in range(1, 4):
-        post(shop, {"event": "Just Now"}, stream="images")
+        shop.post({"event": "Just Now"}, stream="images")
         shop.settle()
         assert answer(shop, "totals", event="Just Now")["events"] == number
 

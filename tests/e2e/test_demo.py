@@ -16,7 +16,7 @@ import httpx
 import pytest
 from playwright.sync_api import Browser, BrowserContext, Error, Page, expect
 
-from browser import chromium, complaints, visitor
+from browser import complaints, visitor
 from running import Dev
 
 # What the page says that it sent, kept where it outlives the page: the last is said as it goes.
@@ -29,12 +29,6 @@ SAID = """Object.entries(localStorage)
   .filter(([name]) => name.startsWith('said.')).map(([, body]) => body)"""
 
 pytestmark = pytest.mark.needs("chromium")
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with chromium() as browser:
-        yield browser
 
 
 @pytest.fixture

@@ -21,7 +21,7 @@ import pytest
 from playwright.sync_api import Browser, Locator, Page, expect
 
 import hostile_text
-from browser import chromium, complaints, visitor
+from browser import complaints, visitor
 from receiver import Receiver, receiving
 from running import ACME, TRACKMATE, Dev, serving
 from waiting_for import wait_until
@@ -97,12 +97,6 @@ def waiting(dev: Dev) -> int:
 
 
 # the page
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with chromium() as browser:
-        yield browser
 
 
 @pytest.fixture

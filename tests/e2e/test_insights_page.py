@@ -3,16 +3,14 @@ The insights page in a real Chromium on a real `trackmate dev`: figures come as 
 line of a ranking narrows what is asked, a funnel is built by hand, and a link shows it again.
 """
 
-import json
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
-import httpx
 import pytest
 from playwright.sync_api import Browser, Page, Route, expect
 
-from browser import chromium, complaints, visitor
+from browser import visitor
 from running import ACME, Dev
 
 StartDev = Callable[..., Dev]
@@ -27,35 +25,6 @@ HOSTILE = [
 pytestmark = pytest.mark.needs("chromium")
 
 
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with chromium() as browser:
-        yield browser
-
-
-@pytest.fixture
-def page(browser: Browser) -> Iterator[Page]:
-    """A page that ends without a complaint, and on which no event's text ran."""
-    with visitor(browser) as context:
-        page = context.new_page()
-        heard = complaints(page)
-        yield page
-        assert heard == []
-        assert page.evaluate("window.hacked") is None
-
-
-def post(dev: Dev, *events: Any) -> None:
-    httpx.post(
-        f"{dev.url}/v1/events",
-        content=json.dumps(events),
-        headers={
-            "Authorization": f"Bearer {dev.key('server')}",
-            "Content-Type": "application/json",
-        },
-        trust_env=False,
-    ).raise_for_status()
-
-
 def track(person: str, name: str) -> Any:
     return {"type": "track", "event": name, "userId": person}
 
@@ -65,8 +34,7 @@ def view(person: str, path: str) -> Any:
 
 
 def shop(dev: Dev) -> None:
-    post(
-        dev,
+    dev.post(
         *(view(person, "/") for person in ("ann", "ben", "cem", "dan")),
         *(track(person, "Offer Viewed") for person in ("ann", "ben", "cem", "dan")),
         *(track(person, "Added To Cart") for person in ("ann", "ben")),
@@ -96,7 +64,7 @@ def test_figures_come_as_events_come(start_dev: StartDev, page: Page) -> None:
     expect(page.locator("#pages .ranking li")).to_have_count(1)
     expect(page.locator("#time canvas")).to_be_visible()
     expect(page.locator("#time-words")).to_contain_text("At most 11 events")
-    post(dev, track("eva", "Offer Viewed"))
+    dev.post(track("eva", "Offer Viewed"))
     expect(tile(page, "People")).to_have_text("5")
 
 
@@ -133,7 +101,7 @@ def test_a_funnel_is_built_by_hand(start_dev: StartDev, page: Page) -> None:
     page.get_by_label("Step 3", exact=True).select_option("Booking Completed")
     expect(figures.nth(2)).to_have_text("1 person · 25 %")
     expect(page.locator("#funnel-words")).to_have_text("25 % of those who begin come to the end.")
-    post(dev, track("ben", "Booking Completed"))
+    dev.post(track("ben", "Booking Completed"))
     expect(figures.nth(2)).to_have_text("2 people · 50 %")
     page.get_by_role("button", name="Remove step 2").click()
     expect(figures).to_have_text(["4 people · 100 %", "2 people · 50 %"])
@@ -163,7 +131,7 @@ def test_a_late_answer_to_another_question_says_nothing(
         )
         with page.expect_response(lambda response: response.status == 422):
             late[0].fulfill(json={"detail": "too late"}, status=422)
-        post(dev, track("eva", "Offer Viewed"))
+        dev.post(track("eva", "Offer Viewed"))
         expect(tile(page, "Events")).to_have_text("1")
         assert page.evaluate("window.said") is None
 
@@ -210,7 +178,7 @@ def test_without_an_affiliate_the_page_says_so(start_dev: StartDev, page: Page) 
 
 def test_what_strangers_wrote_is_shown_and_runs_nothing(start_dev: StartDev, page: Page) -> None:
     dev = start_dev()
-    post(dev, *(track(text, text) for text in HOSTILE), *(view("x", f"/{t}") for t in HOSTILE))
+    dev.post(*(track(text, text) for text in HOSTILE), *(view("x", f"/{t}") for t in HOSTILE))
     page.set_viewport_size({"width": 390, "height": 800})
     open_insights(page, dev)
     expect(page.locator("#events li")).to_have_count(len(HOSTILE) + 1)

@@ -7,15 +7,14 @@ How the page looks in each state that a server can be in is tested in `tests/cli
 """
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from hashlib import sha256
 from typing import Any
 
 import httpx
 import pytest
-from playwright.sync_api import Browser, Locator, Page, expect
+from playwright.sync_api import Locator, Page, expect
 
-from browser import chromium, complaints, visitor
 from running import Dev
 from waiting_for import wait_until
 
@@ -43,23 +42,6 @@ HOSTILE = [
 """JSON that is no object: a table has no row for it, so each is a dead letter."""
 
 pytestmark = pytest.mark.needs("chromium")
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with chromium() as browser:
-        yield browser
-
-
-@pytest.fixture
-def page(browser: Browser) -> Iterator[Page]:
-    """A page that ends without a complaint, and on which no event's text ran."""
-    with visitor(browser) as context:
-        page = context.new_page()
-        heard = complaints(page)
-        yield page
-        assert heard == []
-        assert page.evaluate("window.hacked") is None
 
 
 def declare(dev: Dev, *, form: str, name: str = "to-out") -> None:

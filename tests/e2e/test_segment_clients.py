@@ -24,7 +24,7 @@ from urllib.parse import urlencode
 import pytest
 from playwright.sync_api import Browser, Page
 
-from browser import chromium, complaints, visitor
+from browser import complaints, visitor
 from halfway import Exchange, Fault, Halfway, halfway
 from running import Dev, Stored
 
@@ -151,12 +151,6 @@ def test_what_a_node_sdk_repeats_is_stored_once(
     duplicates = repeats(proxy.exchanges)
     assert duplicates > 0
     account.check(sent.ids, duplicates=duplicates)
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with chromium() as browser:
-        yield browser
 
 
 class Quiet(SimpleHTTPRequestHandler):

@@ -85,6 +85,16 @@ class Dev:
         values = [k["key"] for k in self.read("keys", "list", affiliate) if k["name"] == name]
         return str(values[-1])
 
+    def post(self, *events: Any, stream: str = "events") -> None:
+        """Send one request with these events, which must be stored."""
+        headers = {
+            "Authorization": f"Bearer {self.key('server')}",
+            "Content-Type": "application/json",
+        }
+        url = f"{self.url}/v1/events?stream={stream}"
+        answer = httpx.post(url, content=json.dumps(events), headers=headers, trust_env=False)
+        answer.raise_for_status()
+
     def tail(self, affiliate: str = "acme", *arguments: str) -> list[Stored]:
         done = self.command("tail", affiliate, *arguments, "--json")
         assert done.returncode == 0, done.stderr.decode()
