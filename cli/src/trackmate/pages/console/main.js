@@ -3,10 +3,11 @@ The console page: which affiliate is shown, and when each part is asked to show 
 (`live`, `ledger`, `figures`, `connect`, …) draw what they are given and know nothing of each other.
 */
 
+import { showAffiliates } from './affiliates.js';
 import { awaiting, heard, silentSince, unheard } from './connection.js';
 import { showConnect } from './connect.js';
 import { closeDetail, showDetail, startDetail } from './detail.js';
-import { byId, element, whenChanged } from './element.js';
+import { byId, whenChanged } from './element.js';
 import { showEmpty } from './empty.js';
 import { eventsOf, showFigures } from './figures.js';
 import { showLedger } from './ledger.js';
@@ -49,10 +50,8 @@ function show({ affiliates, faults, notices, affiliate, figures }) {
   if (affiliate !== chosenOf(affiliates)) return;  // another was chosen meanwhile: its own round comes
   showFaults(faults);
   showNotices(notices);
-  showChoice({
-    names: affiliates.map(({ name, displayName }) => [name, displayName]),
-    chosen: affiliate?.name,
-  });
+  showAffiliates(affiliates, affiliate?.name);
+  showTitle(affiliate?.name);
   followOnly(affiliate?.name);
   byId('main').classList.toggle('without-affiliate', !affiliate);
   if (affiliate) showAffiliate(affiliate, figures);
@@ -69,11 +68,7 @@ function showAffiliate({ name, endpoint, keys, snippet, curl, ledger }, figures)
   showTiles({ ledger, hour: eventsOf(figures) });
 }
 
-const showChoice = whenChanged(({ names, chosen }) => {
-  byId('affiliate').replaceChildren(...names.map(([name, displayName]) => element(
-    'option', { value: name, selected: name === chosen },
-    displayName ? `${displayName} (${name})` : name,
-  )));
+const showTitle = whenChanged((chosen) => {
   document.title = chosen ? `${chosen} · Trackmate` : 'Trackmate';
   byId('to-insights').href = chosen ? `/insights?affiliate=${encodeURIComponent(chosen)}` : '/insights';
 });

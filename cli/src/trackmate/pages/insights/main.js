@@ -3,6 +3,7 @@ The insights page: which figures are asked for, and when they are asked again: a
 as time goes by. The parts draw what they are given.
 */
 
+import { showAffiliates } from '../console/affiliates.js';
 import { awaiting, heard, unheard } from '../console/connection.js';
 import { byId, element, whenChanged } from '../console/element.js';
 import { askAffiliates, askInsight, follow } from '../console/server.js';
@@ -97,7 +98,8 @@ async function askAll({ affiliate }) {
 const given = (asked) => Object.fromEntries(Object.entries(asked).filter(([, value]) => value));
 
 function showWhose({ affiliates, affiliate }) {
-  showAffiliates({ names: affiliates.map(({ name, displayName }) => [name, displayName]), chosen: affiliate?.name });
+  showAffiliates(affiliates, affiliate?.name);
+  showTitle(affiliate?.name);
   followOnly(affiliate?.name);
 }
 
@@ -128,11 +130,7 @@ function showUnanswered(words) {
   if (byId('unanswered').textContent !== words) byId('unanswered').textContent = words;
 }
 
-const showAffiliates = whenChanged(({ names, chosen }) => {
-  byId('affiliate').replaceChildren(...names.map(([name, displayName]) => element(
-    'option', { value: name, selected: name === chosen },
-    displayName ? `${displayName} (${name})` : name,
-  )));
+const showTitle = whenChanged((chosen) => {
   document.title = chosen ? `Insights · ${chosen} · Trackmate` : 'Insights · Trackmate';
 });
 
