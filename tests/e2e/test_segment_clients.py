@@ -174,13 +174,13 @@ def site(clients: Path) -> Iterator[str]:
 class Visit:
     """A page with Segment's browser SDK, behind a proxy."""
 
-    def __init__(self, page: Page, proxy: Halfway, site: str, *, key: str, batch: int) -> None:
+    def __init__(self, opened: ExitStack, page: Page, proxy: Halfway, url: str) -> None:
+        """`opened` holds the page and the proxy."""
+        self._opened = opened
         self._page = page
         self._proxy = proxy
         self.complaints = complaints(page)
-        page.goto(
-            f"{site}/page.html?{urlencode({'key': key, 'instance': proxy.url, 'batch': batch})}"
-        )
+        page.goto(url)
         self.ids: list[str] = []
 
     def call(self) -> None:
@@ -192,8 +192,13 @@ class Visit:
         self._page.reload()
 
     def exchanges(self) -> list[Exchange]:
-        """All that went to and fro until the page knew of every event that it is stored."""
-        return self._proxy.wait_until(lambda seen: answered(seen) == set(self.ids))
+        """
+        All that went to and fro until the page knew of every event that it is stored, and was
+        closed: until then it may send one more repeat.
+        """
+        self._proxy.wait_until(lambda seen: answered(seen) == set(self.ids))
+        self._opened.close()
+        return self._proxy.exchanges
 
 
 OpenVisit = Callable[..., Visit]
@@ -201,12 +206,14 @@ OpenVisit = Callable[..., Visit]
 
 @pytest.fixture
 def open_visit(dev: Dev, keys: dict[str, str], browser: Browser, site: str) -> Iterator[OpenVisit]:
-    with ExitStack() as opened:
+    with ExitStack() as all_opened:
 
         def begin(*, batch: int, faults: Iterable[Fault] = ()) -> Visit:
+            opened = all_opened.enter_context(ExitStack())
             proxy = opened.enter_context(halfway(dev.url, faults))
             page = opened.enter_context(visitor(browser)).new_page()
-            return Visit(page, proxy, site, key=keys["web"], batch=batch)
+            question = urlencode({"key": keys["web"], "instance": proxy.url, "batch": batch})
+            return Visit(opened, page, proxy, f"{site}/page.html?{question}")
 
         yield begin
 

@@ -65,15 +65,19 @@ class Halfway:
             return list(self.exchanges)
 
 
+class _Listener(ThreadingHTTPServer):
+    daemon_threads = False  # its end waits for the requests that are under way
+
+
 @contextmanager
 def halfway(server_url: str, faults: Iterable[Fault]) -> Iterator[Halfway]:
-    """Run a proxy in front of `server_url`."""
+    """Run a proxy in front of `server_url`; after its end, `exchanges` has all that got through."""
     proxy = Halfway(server_url.removeprefix("http://"), faults)
 
     class Handler(_Handler):
         between = proxy
 
-    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as listener:
+    with _Listener(("127.0.0.1", 0), Handler) as listener:
         proxy.url = f"http://127.0.0.1:{listener.server_port}"
         thread = Thread(target=listener.serve_forever)
         thread.start()
@@ -86,6 +90,7 @@ def halfway(server_url: str, faults: Iterable[Fault]) -> Iterator[Halfway]:
 
 class _Handler(BaseHTTPRequestHandler):
     between: Halfway
+    timeout = 10  # seconds; a browser may open a connection and never use it
 
     def do_GET(self) -> None:
         self._pass_on()
@@ -94,7 +99,10 @@ class _Handler(BaseHTTPRequestHandler):
         self._pass_on()
 
     def do_POST(self) -> None:
-        body = self.rfile.read(int(self.headers["Content-Length"]))
+        length = int(self.headers["Content-Length"])
+        body = self.rfile.read(length)
+        if len(body) < length:
+            return  # the client left: its request did not get through
         status, headers, answer = self._ask(body)
         fault = self.between.next_fault()
         self.between.remember(Exchange(body, status, fault))
