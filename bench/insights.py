@@ -27,7 +27,7 @@ import httpx
 from playwright.sync_api import Page, sync_playwright
 
 from run import MANIFEST, TRACKMATE, cpu_seconds, get, machine, wait_for_instance
-from trackmate.embedded.affiliate import EmbeddedAffiliate
+from trackmate.embedded.affiliate import EmbeddedAffiliate, on_its_file
 from trackmate.embedded.store import EmbeddedStore
 from trackmate_consume.sink import Translated
 from trackmate_consume.translate import to_document
@@ -87,7 +87,7 @@ async def fill(data: Path, events: int) -> None:
     """Thirty days of events of a fifth as many people, stored as the pipeline stores them."""
     manifest: dict[str, Any] = {"apiVersion": "trackmate.io/v1alpha1", "kind": "Affiliate"}
     manifest |= {"metadata": {"name": "acme"}, "spec": {}}
-    affiliate = EmbeddedAffiliate(Affiliate.model_validate(manifest), data, b"x" * 32)
+    affiliate = EmbeddedAffiliate(Affiliate.model_validate(manifest), data, b"x" * 32, on_its_file)
     sink = EmbeddedStore(affiliate.database)
     rng = random.Random(1)
     since_ms = int(time.time() * 1000) - 29 * DAY_MS

@@ -23,8 +23,9 @@ import uvloop
 from faststream import FastStream
 from faststream.redis import RedisBroker, StreamSub
 
+from trackmate.backbone import Reads
 from trackmate.embedded import books, control, keybook, letters, log, replays, store
-from trackmate.embedded.books import Reads
+from trackmate.embedded.backbone import EmbeddedBackbone
 from trackmate.embedded.database import Database, connect
 from trackmate.embedded.running import Declaration, run_declared
 from trackmate_contract.pipeline import Pipeline
@@ -52,14 +53,16 @@ async def ours(sink: str, steps: str, folder: Path, target: str, events: int) ->
         "metadata": {"name": "bench", "namespace": "trackmate-acme"},
         "spec": spec,
     }
+    backbone = EmbeddedBackbone(database)
     declaration = Declaration(Pipeline.model_validate(manifest), {("warehouse", "url"): target})
-    running = await run_declared("acme", database, declaration)
+    running = await run_declared("acme", database, backbone, declaration)
     reader = database.reader()
     while (line := books.ledger(reader, [Reads("bench", "events")]).lines[0]).in_flight:  # noqa: ASYNC110 - the books have no event
         await asyncio.sleep(0.05)
     assert line.counts.delivered == events, (line, running.pipeline.condition)
     await running.stop()
     reader.close()
+    await backbone.close()
     await database.close()
 
 

@@ -129,5 +129,5 @@ def dead_letters(cluster: Cluster) -> list[DeadLetter]:
     found = []
     for message in whole_topic(cluster.settings(), "acme.crm.dead", partitions=PARTITIONS):
         headers = cast("list[tuple[str, bytes]]", message.headers())
-        found.append(from_dead(message.value() or b"", None, headers))
+        found.append(from_dead(message.value() or b"", headers))
     return found

@@ -21,6 +21,7 @@ from trackmate_consume import kafka_source
 from trackmate_consume.kafka_positions import Position, Unreadable, from_metadata
 from trackmate_consume.kafka_source import KafkaSource, Reading
 from trackmate_consume.ledger import Counts, Outcome, Settled
+from trackmate_consume.source import Fetched
 from trackmate_consume.waiting import Entry
 from trackmate_contract.quantity import instant
 from trackmate_contract.record import Record, Stamp, to_headers
@@ -88,8 +89,14 @@ async def within(work: Awaitable[Any]) -> Any:
 async def take(reading: KafkaSource, amount: int) -> list[Record]:
     found: list[Record] = []
     while len(found) < amount:
-        found += (await reading.read(most=amount - len(found), wait_s=0)).records
+        found += (await fetch(reading, amount - len(found))).records
     return found
+
+
+async def fetch(reading: KafkaSource, most: int) -> Fetched:
+    fetched = await reading.read(most=most, wait_s=0)
+    assert fetched is not None, "only a replay ends"
+    return fetched
 
 
 def settled(records: Sequence[Record], outcome: Outcome = Outcome.DELIVERED) -> Settled:
@@ -226,7 +233,7 @@ def test_what_retention_passed_is_said_and_counted(
 
     async def go_on() -> tuple[Record, int]:
         async with source(cluster, affiliate) as reading:
-            fetched = await reading.read(most=100, wait_s=0)
+            fetched = await fetch(reading, 100)
             [first, *_] = fetched.records
             entry = Entry(first, None)
             entry.expired = fetched.expired[0]

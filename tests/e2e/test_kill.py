@@ -20,8 +20,8 @@ import pytest
 import oracle
 from mix import mix
 from running import Dev
+from trackmate.backbone import Reads
 from trackmate.embedded import books
-from trackmate.embedded.books import Reads
 from trackmate.embedded.database import connect
 from traffic import Ledger, Load, Outcome
 

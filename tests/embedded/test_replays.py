@@ -10,17 +10,18 @@ from pathlib import Path
 
 import pytest
 
+from trackmate.backbone import Reads
 from trackmate.embedded import books, control, letters, log, replays, store
-from trackmate.embedded.books import Begin, Reads, begin
+from trackmate.embedded.books import Begin, begin
 from trackmate.embedded.control import EmbeddedControl
 from trackmate.embedded.database import Database
 from trackmate.embedded.letters import EmbeddedLetters
 from trackmate.embedded.log import EmbeddedLog
-from trackmate.embedded.replays import Asked, EmbeddedReplays
+from trackmate.embedded.replays import EmbeddedReplays
 from trackmate.embedded.source import EmbeddedSource
 from trackmate_consume.ledger import Ledger, Outcome, Settled
 from trackmate_consume.letters import DeadLetter
-from trackmate_consume.pipeline import Replay
+from trackmate_consume.pipeline import Asked, Replay
 from trackmate_consume.waiting import Entry
 from trackmate_contract.record import Event, Record, Stamp
 
@@ -183,7 +184,7 @@ def test_a_replayed_dead_letter_is_delivered_in_the_books_and_no_longer_dead(
         await begun(database)
         await settle(database, Outcome.DEAD, Outcome.DELIVERED, Outcome.DEAD, Outcome.DEAD)
         orders = EmbeddedReplays(database, "crm")
-        assert await orders.ask(Asked("crm", "fix-1", None))
+        assert await orders.ask(Asked("fix-1", None))
 
         replay = await orders.next()
         assert await replay_all(database, replay) == ["a", "c", "d"]
@@ -195,7 +196,7 @@ def test_a_replayed_dead_letter_is_delivered_in_the_books_and_no_longer_dead(
         [line] = books_now.lines
         assert (line.counts.delivered, line.counts.dead, line.counts.documents) == (4, 0, 4)
         assert line.reasons == {}
-        assert not await orders.ask(Asked("crm", "fix-1", None)), "an id runs once"
+        assert not await orders.ask(Asked("fix-1", None)), "an id runs once"
 
     with_file(act)
 
@@ -208,7 +209,7 @@ def test_a_dead_letter_that_is_refused_again_stays_and_counts_once(
         await begun(database)
         await settle(database, Outcome.DEAD, Outcome.DEAD)
         orders = EmbeddedReplays(database, "crm")
-        await orders.ask(Asked("crm", "fix-1", None))
+        await orders.ask(Asked("fix-1", None))
 
         replay = await orders.next()
         assert await replay_all(database, replay, Outcome.DEAD) == ["a", "b"]
@@ -235,15 +236,15 @@ def test_only_the_chosen_letters_and_only_since_a_time_are_sent_again(
         await settle(database, Outcome.DEAD)
         await settle(database, Outcome.DEAD)
         with closing(database.reader()) as reader:
-            [_, second, _] = [found.seq for found in letters.kept(reader, "crm")]
+            [_, second, _] = [found.number for found in letters.kept(reader, "crm")]
         orders = EmbeddedReplays(database, "crm")
 
-        await orders.ask(Asked("crm", "one", None, 0, [second]))
+        await orders.ask(Asked("one", None, 0, [second]))
         chosen = await orders.next()
         assert await replay_all(database, chosen) == ["b"]
         await orders.end(chosen)
 
-        await orders.ask(Asked("crm", "two", None, 3000))
+        await orders.ask(Asked("two", None, 3000))
         later = await orders.next()
         assert await replay_all(database, later) == ["c"]
         assert [letter.record.id for letter in kept(database)] == ["a"]
@@ -263,7 +264,7 @@ def test_a_replay_from_a_time_sends_again_and_leaves_the_books_as_they_are(
         before = ledger(database)
         orders = EmbeddedReplays(database, "crm")
 
-        await orders.ask(Asked("crm", "again", "events", 2000))
+        await orders.ask(Asked("again", "events", 2000))
         replay = await orders.next()
 
         assert await replay_all(database, replay) == ["2000a", "2000b"], "what follows comes anyway"
@@ -283,13 +284,13 @@ def test_an_event_that_a_replay_puts_aside_is_delivered_in_the_books(
         await settle(database, Outcome.DELIVERED)
         before = ledger(database)
         orders = EmbeddedReplays(database, "crm")
-        await orders.ask(Asked("crm", "again", "events"))
+        await orders.ask(Asked("again", "events"))
         await replay_all(database, await orders.next(), Outcome.DEAD)
         assert len(kept(database)) == 1
         assert ledger(database) == before
         await orders.end(await orders.next())
 
-        await orders.ask(Asked("crm", "letters", None))
+        await orders.ask(Asked("letters", None))
         await replay_all(database, await orders.next())
 
         assert kept(database) == []
@@ -304,7 +305,7 @@ def test_a_replay_that_a_crash_cut_short_goes_on(with_file: Callable[[Act], None
         await begun(database)
         await settle(database, *[Outcome.DELIVERED] * 4)
         orders = EmbeddedReplays(database, "crm")
-        await orders.ask(Asked("crm", "again", "events"))
+        await orders.ask(Asked("again", "events"))
         replay = await orders.next()
         fetched = await replay.source.read(most=2, wait_s=0)
         assert fetched
@@ -333,7 +334,7 @@ def test_a_dead_letter_is_not_sent_again_before_the_books_have_it(
         [record] = (await reading.read(most=1, wait_s=0)).records
         await EmbeddedLetters(database, "crm").put([DeadLetter(record, "filter_error", "", 1)])
         orders = EmbeddedReplays(database, "crm")
-        await orders.ask(Asked("crm", "fix", None))
+        await orders.ask(Asked("fix", None))
         replay = await orders.next()
 
         looking = asyncio.create_task(replay_all(database, replay))

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
+from trackmate.backbone import Reads
 from trackmate.embedded import books as accounts
 from trackmate.embedded import letters, log, store
-from trackmate.embedded.books import Reads
 from trackmate.embedded.database import Database
 from trackmate.embedded.log import EmbeddedLog
 from trackmate.embedded.source import EmbeddedSource

@@ -16,8 +16,9 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from trackmate.backbone import Reads
 from trackmate.embedded import books, control, keybook, letters, log, replays, store
-from trackmate.embedded.books import Begin, Reads, begin
+from trackmate.embedded.books import Begin, begin
 from trackmate.embedded.control import EmbeddedControl
 from trackmate.embedded.database import Database
 from trackmate.embedded.letters import EmbeddedLetters

@@ -38,7 +38,7 @@ async def main(bootstrap: str, affiliate: str, taken: Path) -> None:
         source=partial(KafkaSource, Reading(affiliate, "crm", ["events"]), settings),
         program=Told(),
         sink=lambda _: Appending(taken),
-        letters=KafkaLetters(affiliate, "crm", settings),
+        letters=KafkaLetters(affiliate, "crm", lambda: settings),
         replays=NoReplays(),
         control=NeverPaused(),
     )

@@ -67,6 +67,14 @@ def dev(
         int | None,
         typer.Option(help="Prometheus metrics.", show_default="the port after --port, if free"),
     ] = None,
+    kafka: Annotated[
+        str | None,
+        typer.Option(
+            metavar="BOOTSTRAP",
+            help="Brokers (host:port, …) that keep the events in the embedded log's place.",
+            show_default="the embedded log",
+        ),
+    ] = None,
     drain: Annotated[
         str, typer.Option(metavar="DURATION", help="How long requests are still taken on SIGTERM.")
     ] = "10s",
@@ -74,7 +82,7 @@ def dev(
     """Run all of Trackmate here, in one process, from a folder of YAML that it follows."""
     from trackmate.starting import start
 
-    start(folder, port=port, data=data, metrics_port=metrics_port, drain=drain)
+    start(folder, port=port, data=data, metrics_port=metrics_port, kafka=kafka, drain=drain)
 
 
 @app.command()

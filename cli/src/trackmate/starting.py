@@ -20,7 +20,13 @@ EXAMPLE = Path(str(files("trackmate"))) / "examples" / "01-first-affiliate"
 
 
 def start(
-    folder: Path | None, *, port: int, data: Path, metrics_port: int | None, drain: str
+    folder: Path | None,
+    *,
+    port: int,
+    data: Path,
+    metrics_port: int | None,
+    kafka: str | None,
+    drain: str,
 ) -> None:
     """Run until told to stop. Raises CannotStart."""
     _set_up_logs()
@@ -28,7 +34,7 @@ def start(
         drain_seconds = seconds(drain)
     except ValueError as error:
         raise CannotStart(f"--drain: {error}.") from None
-    options = Options(folder or EXAMPLE, data, port, metrics_port, drain_seconds)
+    options = Options(folder or EXAMPLE, data, port, metrics_port, kafka, drain_seconds)
     run(options, Reporter(_say_started, _say_changed))
 
 

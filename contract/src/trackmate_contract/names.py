@@ -45,6 +45,16 @@ def group(affiliate: str, pipeline: str) -> str:
     return f"{affiliate}.{pipeline}"
 
 
+def replay_group(affiliate: str, pipeline: str) -> str:
+    """
+    The consumer group of a pipeline's replays.
+
+    >>> replay_group("acme", "store")
+    'acme.store.replay'
+    """
+    return f"{affiliate}.{pipeline}.replay"
+
+
 def namespace(affiliate: str) -> str:
     """
     The default Kubernetes namespace of an affiliate.

@@ -2,9 +2,9 @@
 The API of the console, which the command line uses too.
 """
 
+import asyncio
 import sqlite3
 from collections.abc import Callable
-from contextlib import closing
 from typing import Annotated, Any
 from uuid import uuid4
 
@@ -12,14 +12,15 @@ from fastapi import APIRouter, Depends, HTTPException, Request
 from fastapi.responses import StreamingResponse
 from pydantic import BaseModel, Field
 
+from trackmate.backbone import Wanted
 from trackmate.dev import shown, views
 from trackmate.dev.declared import Declared, all_declared
 from trackmate.dev.instance import Instance
-from trackmate.embedded import keybook, letters
+from trackmate.embedded import keybook
 from trackmate.embedded.affiliate import EmbeddedAffiliate
 from trackmate.embedded.clock import now_ms
-from trackmate.embedded.replays import Asked
 from trackmate.embedded.running import Running
+from trackmate_consume.pipeline import Asked
 from trackmate_contract.leaves import Origin, Time
 from trackmate_contract.names import NAME, NAME_LENGTH
 from trackmate_contract.quantity import epoch_ms, instant, seconds
@@ -91,7 +92,7 @@ def show_figures(found: Named) -> dict[str, Any]:
 
 @router.get("/{name}/live")
 async def show_live(found: Named, here: Here) -> StreamingResponse:
-    feed = views.live(found.database, here.closing)
+    feed = views.live(found.backbone, here.closing)
     return StreamingResponse(feed, media_type="text/event-stream")
 
 
@@ -105,14 +106,14 @@ async def list_records(
     *,
     follow: bool = False,
 ) -> StreamingResponse:
-    wanted = views.Wanted(
+    wanted = Wanted(
         stream,
         since_ms=_epoch_ms(since),
         from_end=since == "latest",
         limit=limit,
         follow=follow,
     )
-    lines = views.tail(found.database, here.closing, wanted)
+    lines = views.tail(found.backbone, here.closing, wanted)
     return StreamingResponse(lines, media_type="application/x-ndjson")
 
 
@@ -190,44 +191,35 @@ async def resume_pipeline(found: Named, running: NamedPipeline) -> dict[str, Any
 
 @router.get("/{name}/pipelines/{pipeline}/dead-letters")
 def list_dead_letters(
-    found: Named,
     running: NamedPipeline,
     after: Annotated[int, Field(ge=0)] = 0,
     limit: Annotated[int, Field(ge=1, le=1000)] = 100,
 ) -> dict[str, Any]:
     """In the order of being put aside, behind a number."""
-    with closing(found.database.reader()) as reader:
-        name = running.reads.pipeline
-        kept = letters.kept(reader, name, after=after, most=limit)
-        count = letters.count(reader, name)
-    return {"count": count, "letters": [shown.dead_letter(letter) for letter in kept]}
+    kept = running.group.kept(after=after, most=limit)
+    letters = [shown.dead_letter(letter) for letter in kept]
+    return {"count": running.group.waiting(), "letters": letters}
 
 
 @router.get("/{name}/pipelines/{pipeline}/dead-letters/{number}")
-def show_dead_letter(found: Named, running: NamedPipeline, number: int) -> dict[str, Any]:
-    with closing(found.database.reader()) as reader:
-        kept = letters.one(reader, running.reads.pipeline, number)
+def show_dead_letter(running: NamedPipeline, number: int) -> dict[str, Any]:
+    kept = running.group.one(number)
     if kept is None:
-        raise HTTPException(
-            404, f"Pipeline {running.reads.pipeline!r} has no dead letter {number}."
-        )
+        raise HTTPException(404, f"Pipeline {running.pipeline.name!r} has no dead letter {number}.")
     return shown.dead_letter(kept)
 
 
 @router.post("/{name}/pipelines/{pipeline}/dead-letters/replay")
-async def replay_dead_letters(
-    found: Named, running: NamedPipeline, wanted: ReplayLetters
-) -> dict[str, Any]:
+async def replay_dead_letters(running: NamedPipeline, wanted: ReplayLetters) -> dict[str, Any]:
     """Send dead letters again; those that are refused again stay, with the new reason."""
-    name = running.reads.pipeline
     replay_id = f"letters-{uuid4().hex[:12]}"
-    with closing(found.database.reader()) as reader:
-        waiting = letters.numbers(reader, name, wanted.letters)
+    waiting = await asyncio.to_thread(running.group.numbers, wanted.letters)
     missing = sorted(set(wanted.letters or ()) - waiting)
     if missing:
-        raise HTTPException(404, f"Pipeline {name!r} has no dead letter {missing[0]}.")
+        what = f"Pipeline {running.pipeline.name!r} has no dead letter {missing[0]}."
+        raise HTTPException(404, what)
     if waiting:
-        await running.replays.ask(Asked(name, replay_id, None, 0, wanted.letters))
+        await running.group.ask(Asked(replay_id, None, 0, wanted.letters))
     return {"replay": replay_id, "letters": len(waiting)}
 
 

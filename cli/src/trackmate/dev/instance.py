@@ -9,7 +9,8 @@ import sqlite3
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from trackmate.embedded.affiliate import EmbeddedAffiliate, NameConflict
+from trackmate.backbone import Unready
+from trackmate.embedded.affiliate import BackboneOf, EmbeddedAffiliate, NameConflict
 from trackmate.embedded.running import Declaration, misspelt
 from trackmate.errors import CannotStart
 from trackmate.folder import Declared, Folder, Misfit, Running, secret_refs, secret_value
@@ -39,11 +40,12 @@ class Changes:
 class Instance:
     """Every affiliate of the folder, on the data of one directory."""
 
-    def __init__(self, data: Path, metrics: Metrics) -> None:
+    def __init__(self, data: Path, metrics: Metrics, backbone_of: BackboneOf) -> None:
         data.mkdir(parents=True, exist_ok=True)
         data.chmod(0o700)  # events are nobody else's
         self.data = data
         self.metrics = metrics
+        self._backbone_of = backbone_of
         self.affiliates: dict[str, EmbeddedAffiliate] = {}
         self.misfits: list[Misfit] = []
         self.notices: list[str] = []
@@ -63,6 +65,8 @@ class Instance:
             except NameConflict as conflict:
                 line = declared.lines.find("spec.id")
                 changes.misfits.append(Misfit(declared.file, line, "spec.id", str(conflict)))
+            except Unready as fault:
+                changes.misfits.append(Misfit(declared.file, None, "", str(fault)))
             except sqlite3.Error as error:
                 what = (
                     f"its data in {str(self.data)!r} cannot be opened ({error}); restore the file"
@@ -105,10 +109,10 @@ class Instance:
         given = _given(folder, affiliate)
         running = self.affiliates.get(affiliate.name)
         if running is None:
-            running = EmbeddedAffiliate(affiliate, self.data, self._root)
+            running = EmbeddedAffiliate(affiliate, self.data, self._root, self._backbone_of)
             try:
                 await running.start(given)
-            except NameConflict:
+            except (NameConflict, Unready):
                 await running.close()
                 raise
             self.affiliates[affiliate.name] = running

@@ -22,10 +22,13 @@ import uvloop
 from prometheus_client import CollectorRegistry, start_http_server
 from watchfiles import awatch
 
+from trackmate.backbone import Backbone
 from trackmate.dev.address import Address
 from trackmate.dev.console import create_console
 from trackmate.dev.instance import Changes, Instance
 from trackmate.dev.pipeline_metrics import PipelineMetrics
+from trackmate.embedded.affiliate import BackboneOf, on_its_file
+from trackmate.embedded.database import Database
 from trackmate.errors import CannotStart
 from trackmate.folder import read_folder
 from trackmate_ingest.metrics import Metrics
@@ -47,6 +50,8 @@ class Options:
     data: Path
     port: int
     metrics_port: int | None
+    kafka: str | None = None
+    """Where Kafka is, in the embedded log's place; None is the embedded log."""
     drain_seconds: float = 10.0
 
 
@@ -75,7 +80,7 @@ async def _run(options: Options, reporter: Reporter, listener: socket.socket) ->
     url = f"http://{_LOOPBACK}:{listener.getsockname()[1]}"
     beside = listener.getsockname()[1] + 1
     with _metrics(registry, options.metrics_port, beside=beside) as metrics_url:
-        instance = Instance(options.data, metrics)
+        instance = Instance(options.data, metrics, _backbone_of(options.kafka))
         registry.register(PipelineMetrics(instance))
         changes = await instance.apply(await asyncio.to_thread(read_folder, options.folder))
         address = Address(url, metrics_url, str(options.data.resolve()), os.getpid())
@@ -87,6 +92,18 @@ async def _run(options: Options, reporter: Reporter, listener: socket.socket) ->
             await server.serve([listener])
             watching.cancel()
         await instance.close()
+
+
+def _backbone_of(kafka: str | None) -> BackboneOf:
+    if kafka is None:
+        return on_its_file
+    return partial(_on_kafka, kafka)
+
+
+def _on_kafka(bootstrap: str, affiliate: str, database: Database) -> Backbone:
+    from trackmate.kafka.backbone import KafkaBackbone  # noqa: PLC0415 - who has none waits for none
+
+    return KafkaBackbone(affiliate, database, bootstrap)
 
 
 class _Server(Server):

@@ -6,13 +6,13 @@ from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import Any
 
+from trackmate.backbone import STORE
 from trackmate.dev import paste, views
 from trackmate.embedded.affiliate import EmbeddedAffiliate
-from trackmate.embedded.books import STORE
 from trackmate.embedded.keybook import IssuedKey
-from trackmate.embedded.letters import Kept
 from trackmate.embedded.running import Running
 from trackmate_consume.ledger import Line
+from trackmate_consume.letters import Kept
 from trackmate_consume.pipeline import Condition
 
 _EARLIEST_S = -62_135_596_800  # the beginning of year 1, the first moment of datetime and RFC 3339
@@ -44,9 +44,7 @@ def _ledger(found: EmbeddedAffiliate) -> dict[str, Any]:
     ledger = found.ledger()
     return {
         "accepted": ledger.accepted,
-        "pipelines": [
-            _pipeline(found, line, found.pipelines.running[line.name]) for line in ledger.lines
-        ],
+        "pipelines": [_pipeline(line, found.pipelines.running[line.name]) for line in ledger.lines],
         "balanced": ledger.balanced,
         "faults": list(ledger.faults),
     }
@@ -54,12 +52,12 @@ def _ledger(found: EmbeddedAffiliate) -> dict[str, Any]:
 
 def pipeline(found: EmbeddedAffiliate, running: Running) -> dict[str, Any]:
     """One pipeline: its line of the ledger, and how it is."""
-    name = running.reads.pipeline
+    name = running.pipeline.name
     return next(line for line in _ledger(found)["pipelines"] if line["name"] == name)
 
 
-def _pipeline(found: EmbeddedAffiliate, line: Line, running: Running) -> dict[str, Any]:
-    condition = running.pipeline.condition
+def _pipeline(line: Line, running: Running) -> dict[str, Any]:
+    condition, group = running.pipeline.condition, running.group
     return {
         "name": line.name,
         "accepted": line.accepted,
@@ -69,17 +67,17 @@ def _pipeline(found: EmbeddedAffiliate, line: Line, running: Running) -> dict[st
             {"term": term, "reason": reason, "events": events}
             for (term, reason), events in sorted(line.reasons.items())
         ],
-        "lag_seconds": found.lag_seconds(running.reads) if line.in_flight else 0.0,
+        "lag_seconds": group.lag_seconds() if line.in_flight else 0.0,
         "last_error": running.pipeline.last_error,
         "ready": condition.ready,
         "reason": condition.reason,
         "message": condition.message,
         "conditions": _conditions(condition),
         "settled": running.pipeline.settled,
-        "stream": running.reads.stream,
+        "stream": group.reads.stream,
         "sink": _sink(running),
-        "dead_letters": found.dead_letters(line.name),
-        "replay": found.latest_replay(line.name),
+        "dead_letters": group.waiting(),
+        "replay": group.latest_replay(),
     }
 
 
@@ -113,7 +111,7 @@ def dead_letter(kept: Kept) -> dict[str, Any]:
     """A dead letter with its original bytes."""
     letter = kept.letter
     return {
-        "number": kept.seq,
+        "number": kept.number,
         **views.line(letter.record),
         "key": letter.record.key,
         "reason": letter.reason,

@@ -7,19 +7,16 @@ import contextlib
 import sqlite3
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
-from functools import partial
 from pathlib import Path
 from typing import Any
 
+from trackmate.backbone import Backbone
 from trackmate.embedded import books, control, insights, keybook, letters, log, replays, store
-from trackmate.embedded.books import Reads
+from trackmate.embedded.backbone import EmbeddedBackbone
 from trackmate.embedded.clock import now_ms
-from trackmate.embedded.database import Database, Unwritten
-from trackmate.embedded.explaining import explain
+from trackmate.embedded.database import Database
 from trackmate.embedded.insights import EmbeddedInsights
 from trackmate.embedded.keybook import IssuedKey
-from trackmate.embedded.log import EmbeddedLog
 from trackmate.embedded.running import Declaration, Pipelines
 from trackmate_consume.ledger import Ledger
 from trackmate_contract.affiliate import Affiliate
@@ -27,7 +24,14 @@ from trackmate_ingest.intake import Intake
 
 _PARTS = (log, store, insights, books, keybook, letters, replays, control)
 _SCHEMA = "".join(part.SCHEMA for part in _PARTS)
-_PURGE_SECONDS = 60.0
+
+BackboneOf = Callable[[str, Database], Backbone]
+"""What an affiliate of this name stands on, beside its file."""
+
+
+def on_its_file(_: str, database: Database) -> Backbone:
+    """Everything in the affiliate's file."""
+    return EmbeddedBackbone(database)
 
 
 class NameConflict(Exception):  # noqa: N818 - the reason's name in the resource's status too
@@ -37,15 +41,17 @@ class NameConflict(Exception):  # noqa: N818 - the reason's name in the resource
 class EmbeddedAffiliate:
     """A running affiliate. `affiliate` is the manifest that it follows."""
 
-    def __init__(self, affiliate: Affiliate, directory: Path, root: bytes) -> None:
+    def __init__(
+        self, affiliate: Affiliate, directory: Path, root: bytes, backbone_of: BackboneOf
+    ) -> None:
         self.affiliate = affiliate
         self.keys: list[IssuedKey] = []
         self.database = Database(directory / f"{affiliate.name}.db", _SCHEMA)
-        self.log = EmbeddedLog(self.database)
+        self.backbone = backbone_of(affiliate.name, self.database)
         self._root = root
         self.given: dict[str, str] = {}
-        self._tasks: list[asyncio.Task[None]] = []
-        self.pipelines = Pipelines(affiliate.name, self.database)
+        self._insights_kept: asyncio.Task[None] | None = None
+        self.pipelines = Pipelines(affiliate.name, self.database, self.backbone)
         self.insights = EmbeddedInsights(self.database)
 
     @property
@@ -53,20 +59,17 @@ class EmbeddedAffiliate:
         return self.affiliate.name
 
     async def start(self, given: dict[str, str]) -> None:
-        """Run. Raises NameConflict where the data is another's."""
+        """Run. Raises NameConflict where the data is another's, and Unready."""
         await self.follow(self.affiliate, given)
-        self.pipelines.start()
-        self._tasks = [
-            asyncio.create_task(self._purge()),
-            asyncio.create_task(self.insights.keep_on()),
-        ]
+        await self.pipelines.start()
+        self._insights_kept = asyncio.create_task(self.insights.keep_on())
 
     async def follow_pipelines(self, declared: Mapping[str, Declaration]) -> None:
         """Run these, and no others but `store`."""
         await self.pipelines.follow(declared)
 
     async def follow(self, affiliate: Affiliate, given: dict[str, str]) -> None:
-        """Take over a changed manifest. Raises NameConflict where the data is another's."""
+        """Take over a changed manifest. Raises NameConflict and Unready."""
         offered = affiliate.spec.id or affiliate.name
         found = await self._write(lambda c: keybook.identify(c, offered))
         if affiliate.spec.id not in {None, found}:
@@ -74,6 +77,9 @@ class EmbeddedAffiliate:
                 f"the data of {affiliate.name!r} belongs to the id {found!r}, not "
                 f"{affiliate.spec.id!r}; set spec.id: {found}, or choose another name"
             )
+        await self.backbone.follow(affiliate)
+        if affiliate.spec.streams != self.affiliate.spec.streams:
+            await self.pipelines.restart_store()
         self.affiliate = affiliate
         self.given = given
         spec = affiliate.spec.ingest.keys
@@ -96,32 +102,13 @@ class EmbeddedAffiliate:
             self.name,
             self.affiliate.spec,
             keys=[key.open() for key in self.keys],
-            log=self.log,
+            log=self.backbone.log,
             now=time.monotonic(),
         )
 
     def ledger(self) -> Ledger:
-        """The books; where they are off, with the events that it is about."""
-        with contextlib.closing(self.database.reader()) as reader:
-            reads = self.pipelines.reads
-            ledger = books.ledger(reader, reads)
-            if ledger.balanced:
-                return ledger
-            return replace(ledger, faults=(*ledger.faults, *explain(reader, reads)))
-
-    def lag_seconds(self, reads: Reads) -> float:
-        """How old the oldest event is that the pipeline has not settled."""
-        with contextlib.closing(self.database.reader()) as reader:
-            return books.lag_ms(reader, reads, now_ms=now_ms()) / 1000
-
-    def dead_letters(self, pipeline: str) -> int:
-        """How many wait to be looked at."""
-        with contextlib.closing(self.database.reader()) as reader:
-            return letters.count(reader, pipeline)
-
-    def latest_replay(self, pipeline: str) -> dict[str, Any] | None:
-        with contextlib.closing(self.database.reader()) as reader:
-            return replays.latest(reader, pipeline)
+        """The books; where they are off, with the events that it is about. Raises Down."""
+        return self.backbone.ledger(self.pipelines.groups)
 
     def figures(self) -> dict[str, Any]:
         with contextlib.closing(self.database.reader()) as reader:
@@ -130,22 +117,14 @@ class EmbeddedAffiliate:
     async def close(self) -> None:
         """Stop; the file stays as it is."""
         await self.pipelines.close()
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        if self._insights_kept is not None:
+            self._insights_kept.cancel()
+            await asyncio.gather(self._insights_kept, return_exceptions=True)
+        await self.backbone.close()
         await self.database.close()
 
     async def _write(self, work: Callable[[sqlite3.Connection], Any]) -> Any:
         return await self.database.submit(_one_by_one, work)
-
-    async def _purge(self) -> None:
-        """Keep each stream for its retention."""
-        while True:
-            for stream in self.affiliate.spec.streams:
-                before_ms = now_ms() - stream.retention_s * 1000
-                with contextlib.suppress(Unwritten):  # said by the database; tried again
-                    await self._write(partial(log.purge, stream=stream.name, before_ms=before_ms))
-            await asyncio.sleep(_PURGE_SECONDS)
 
 
 def _one_by_one(

@@ -9,14 +9,12 @@ from dataclasses import astuple, fields, replace
 from datetime import datetime
 from typing import NamedTuple
 
+from trackmate.backbone import STORE, Reads
 from trackmate.embedded import log
 from trackmate_consume.ledger import Counts, Ledger, Line, Place, Settled, balance
 from trackmate_contract.quantity import epoch_ms
 
 _TERMS = tuple(field.name for field in fields(Counts))
-
-STORE = "store"
-"""The built-in pipeline."""
 
 SCHEMA = f"""
 CREATE TABLE IF NOT EXISTS starts (
@@ -44,13 +42,6 @@ CREATE TABLE IF NOT EXISTS reasons (
     PRIMARY KEY (pipeline, term, reason)
 ) WITHOUT ROWID;
 """
-
-
-class Reads(NamedTuple):
-    """A pipeline and the stream that it reads; None for all, as `store` does."""
-
-    pipeline: str
-    stream: str | None = None
 
 
 class Begin(NamedTuple):
@@ -153,9 +144,7 @@ def ledger(connection: sqlite3.Connection, pipelines: Iterable[Reads]) -> Ledger
         fault
         for line in lines
         for fault in (
-            _missing(line, line.counts.documents, stored, "documents made", "in the store")
-            if line.name == STORE
-            else None,
+            documents_missing(line, stored),
             _missing(
                 line, line.counts.dead, letters.get(line.name, 0), "dead letters counted", "kept"
             ),
@@ -163,6 +152,13 @@ def ledger(connection: sqlite3.Connection, pipelines: Iterable[Reads]) -> Ledger
         if fault
     ]
     return replace(books, faults=(*books.faults, *missing))
+
+
+def documents_missing(line: Line, stored: int) -> str | None:
+    """What is wrong where the line is of `store`, and there are so many documents."""
+    if line.name != STORE:
+        return None
+    return _missing(line, line.counts.documents, stored, "documents made", "in the store")
 
 
 def _line(connection: sqlite3.Connection, reads: Reads, ends: Mapping[str, int]) -> Line:

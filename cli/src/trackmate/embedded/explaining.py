@@ -6,8 +6,9 @@ import sqlite3
 from collections.abc import Iterable, Iterator
 from itertools import islice
 
+from trackmate.backbone import STORE, Reads
 from trackmate.embedded import log
-from trackmate.embedded.books import STORE, Reads, positions
+from trackmate.embedded.books import positions
 from trackmate_contract.names import document_key
 from trackmate_contract.record import Record
 

@@ -10,7 +10,7 @@ import msgspec
 
 from trackmate.embedded.clock import now_ms
 from trackmate.embedded.database import Database
-from trackmate_consume.letters import DeadLetter
+from trackmate_consume.letters import DeadLetter, Kept
 from trackmate_contract.record import Record, Stamp
 
 SCHEMA = """
@@ -41,15 +41,6 @@ _COLUMNS = (
 
 _encode = msgspec.msgpack.Encoder().encode
 _decode_stamp = msgspec.msgpack.Decoder(Stamp).decode
-
-
-class Kept(NamedTuple):
-    """A dead letter as it is kept."""
-
-    seq: int
-    letter: DeadLetter
-    dead_ms: int
-    """When it was put aside, in ms since 1970."""
 
 
 class _Put(NamedTuple):

@@ -17,7 +17,7 @@ from trackmate.embedded.clock import now_ms
 from trackmate.embedded.database import Database
 from trackmate.embedded.letters import EmbeddedLetters, record_of
 from trackmate_consume.ledger import Counts, Outcome, Settled, Verdict
-from trackmate_consume.pipeline import Replay
+from trackmate_consume.pipeline import Asked, Replay
 from trackmate_consume.source import Fetched
 from trackmate_contract.record import Record
 
@@ -42,37 +42,43 @@ CREATE TABLE IF NOT EXISTS replays (
 _LOOK_AGAIN_S = 0.2
 
 
-class Asked(NamedTuple):
-    """A replay as somebody asked for it."""
-
+class _Ask(NamedTuple):
     pipeline: str
-    id: str
-    stream: str | None
-    """What is read again; None for dead letters."""
-    since_ms: int = 0
-    """From when on events were received."""
-    chosen: Sequence[int] | None = None
-    """The numbers of the dead letters; None for all."""
+    asked: Asked
 
 
-def ask(connection: sqlite3.Connection, asked: Sequence[Asked]) -> list[bool]:
+def ask(connection: sqlite3.Connection, asks: Sequence[_Ask]) -> list[bool]:
     """Note each replay, unless its id was there before; return which are new."""
-    return [_ask(connection, one) for one in asked]
+    return [note(connection, one.pipeline, one.asked, _stretch(connection, *one)) for one in asks]
 
 
-def _ask(connection: sqlite3.Connection, asked: Asked) -> bool:
+def _stretch(connection: sqlite3.Connection, pipeline: str, asked: Asked) -> range:
     if asked.stream is None:
-        first, until = 0, letters_end(connection, asked.pipeline)
-    else:
-        first = log.first_since(connection, asked.stream, asked.since_ms)
-        read = books.positions(connection, asked.pipeline)
-        until = read.get((asked.stream, log.PARTITION), 0)  # what follows comes anyway
+        return range(letters_end(connection, pipeline))
+    read = books.positions(connection, pipeline)
+    return range(
+        log.first_since(connection, asked.stream, asked.since_ms),
+        read.get((asked.stream, log.PARTITION), 0),  # what follows comes anyway
+    )
+
+
+def note(connection: sqlite3.Connection, pipeline: str, asked: Asked, stretch: range) -> bool:
+    """Write down what is to be read again; False where one of this id was there before."""
     chosen = None if asked.chosen is None else json.dumps(list(asked.chosen))
     cursor = connection.execute(
         "INSERT OR IGNORE INTO replays "
         "(pipeline, id, stream, next, until, since_ms, chosen, events, begun_ms) "
         "VALUES (?, ?, ?, ?, ?, ?, ?, 0, ?)",
-        (*asked[:3], first, until, asked.since_ms, chosen, now_ms()),
+        (
+            pipeline,
+            asked.id,
+            asked.stream,
+            stretch.start,
+            stretch.stop,
+            asked.since_ms,
+            chosen,
+            now_ms(),
+        ),
     )
     return cursor.rowcount == 1
 
@@ -93,7 +99,7 @@ class EmbeddedReplays:
 
     async def ask(self, asked: Asked) -> bool:
         """Start a replay; return False where one of this id was there before. Raises Unwritten."""
-        new: bool = await self._database.submit(ask, asked)
+        new: bool = await self._database.submit(ask, _Ask(self._pipeline, asked))
         self._asked.set()
         return new
 

@@ -9,18 +9,14 @@ from dataclasses import dataclass, field
 from functools import partial
 from ipaddress import ip_network
 
-from trackmate.embedded import log
-from trackmate.embedded.books import STORE, Begin, Reads, begin
+from trackmate.backbone import STORE, Backbone, Group, Reads
 from trackmate.embedded.control import EmbeddedControl
 from trackmate.embedded.database import Database
-from trackmate.embedded.letters import EmbeddedLetters
-from trackmate.embedded.replays import Asked, EmbeddedReplays
-from trackmate.embedded.source import EmbeddedSource
 from trackmate.embedded.store import EmbeddedStore
 from trackmate_consume.assembly import Surroundings, pace_of, sink_of
 from trackmate_consume.expressions.host import Unstarted
 from trackmate_consume.flow import Pace
-from trackmate_consume.pipeline import Parts, Pipeline
+from trackmate_consume.pipeline import Asked, Parts, Pipeline
 from trackmate_consume.program import Misspelt, Program
 from trackmate_consume.translate import StoreProgram
 from trackmate_contract import pipeline as manifest
@@ -65,12 +61,11 @@ async def misspelt(pipeline: manifest.Pipeline) -> Misspelt | None:
 class Running:
     """One pipeline at work."""
 
-    reads: Reads
+    group: Group
     declaration: Declaration | None
     """None for `store`, which nobody declares."""
     pipeline: Pipeline
     control: EmbeddedControl
-    replays: EmbeddedReplays
     task: asyncio.Task[None]
 
     async def pause(self, reason: str) -> None:
@@ -86,70 +81,73 @@ class Running:
         """Let what is being written end, and stop."""
         self.task.cancel()
         await asyncio.gather(self.task, return_exceptions=True)
+        self.group.close()
 
 
-def run_store(database: Database) -> Running:
+async def run_store(database: Database, backbone: Backbone) -> Running:
     """Start the built-in pipeline: all streams into the embedded store."""
-    reads = Reads(STORE)
-    control, replays = EmbeddedControl(database, STORE), EmbeddedReplays(database, STORE)
+    group = await backbone.group(Reads(STORE), "earliest")
+    control = EmbeddedControl(database, STORE)
     parts = Parts(
-        source=partial(EmbeddedSource, database, reads),
+        source=group.source,
         program=StoreProgram(),
         sink=lambda _: EmbeddedStore(database),
-        letters=EmbeddedLetters(database, STORE),
-        replays=replays,
+        letters=group.letters,
+        replays=group.replays,
         control=control,
     )
     pipeline = Pipeline(STORE, parts, Pace())
-    return Running(reads, None, pipeline, control, replays, _started(pipeline))
+    return Running(group, None, pipeline, control, _started(pipeline))
 
 
-async def run_declared(affiliate: str, database: Database, declaration: Declaration) -> Running:
+async def run_declared(
+    affiliate: str, database: Database, backbone: Backbone, declaration: Declaration
+) -> Running:
     """Start a pipeline of the folder, from where it was, or where its spec says it begins."""
     name, spec = declaration.manifest.name, declaration.manifest.spec
-    reads = Reads(name, spec.stream)
-    await database.submit(begin, Begin(reads, spec.start))
-    control, replays = EmbeddedControl(database, name), EmbeddedReplays(database, name)
+    group = await backbone.group(Reads(name, spec.stream), spec.start)
+    control = EmbeddedControl(database, name)
     control.scaled_to_none = SCALED_TO_NONE if spec.replicas == 0 else ""
     if spec.replay is not None:
-        await replays.ask(_asked(name, spec))
-    with contextlib.closing(database.reader()) as reader:
-        log_id = log.identity(reader)
-    around = Surroundings(declaration.secret, _LOOPBACK, affiliate, name, log_id)
+        await group.ask(_asked(spec.stream, spec.replay))
+    around = Surroundings(declaration.secret, _LOOPBACK, affiliate, name, group.log_id)
     parts = Parts(
-        source=partial(EmbeddedSource, database, reads),
+        source=group.source,
         program=Program(spec),
         sink=partial(sink_of, spec, around),
-        letters=EmbeddedLetters(database, name),
-        replays=replays,
+        letters=group.letters,
+        replays=group.replays,
         control=control,
     )
     pipeline = Pipeline(name, parts, pace_of(spec))
-    return Running(reads, declaration, pipeline, control, replays, _started(pipeline))
+    return Running(group, declaration, pipeline, control, _started(pipeline))
 
 
 def _started(pipeline: Pipeline) -> asyncio.Task[None]:
     return asyncio.create_task(pipeline.run(), name=pipeline.name)
 
 
-def _asked(name: str, spec: manifest.PipelineSpec) -> Asked:
-    replay = spec.replay
-    assert replay is not None  # noqa: S101 - its one caller looked
+def _asked(stream: str, replay: manifest.Replay) -> Asked:
     since_ms = epoch_ms(replay.since) if replay.since else 0
-    stream = None if replay.only == "DeadLetters" else spec.stream
-    return Asked(name, replay.id, stream, since_ms)
+    return Asked(replay.id, None if replay.only == "DeadLetters" else stream, since_ms)
 
 
 class Pipelines:
     """Every pipeline of one affiliate, by name; `store` is always there."""
 
-    def __init__(self, affiliate: str, database: Database) -> None:
+    def __init__(self, affiliate: str, database: Database, backbone: Backbone) -> None:
         self._affiliate = affiliate
         self._database = database
+        self._backbone = backbone
         self.running: dict[str, Running] = {}
 
-    def start(self) -> None:
-        self.running[STORE] = run_store(self._database)
+    async def start(self) -> None:
+        self.running[STORE] = await run_store(self._database, self._backbone)
+
+    async def restart_store(self) -> None:
+        """The affiliate has other streams."""
+        await self.running.pop(STORE).stop()
+        await self.start()
 
     async def follow(self, declared: Mapping[str, Declaration]) -> None:
         """Start what is new, restart what changed, stop what is gone; its books stay."""
@@ -159,8 +157,9 @@ class Pipelines:
                 await running.stop()
         for name, declaration in declared.items():
             if name not in self.running:
-                running = await run_declared(self._affiliate, self._database, declaration)
-                self.running[name] = running
+                self.running[name] = await run_declared(
+                    self._affiliate, self._database, self._backbone, declaration
+                )
 
     @property
     def declared(self) -> dict[str, Declaration]:
@@ -172,11 +171,13 @@ class Pipelines:
         }
 
     @property
-    def reads(self) -> list[Reads]:
-        return [running.reads for running in list(self.running.values())]
+    def groups(self) -> list[Group]:
+        return [running.group for running in list(self.running.values())]
 
     async def close(self) -> None:
         for running in self.running.values():
             running.task.cancel()
         with contextlib.suppress(asyncio.CancelledError):
             await asyncio.gather(*(r.task for r in self.running.values()), return_exceptions=True)
+        for running in self.running.values():
+            running.group.close()

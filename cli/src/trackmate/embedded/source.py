@@ -4,8 +4,9 @@ The embedded source: reads the embedded log from where the pipeline last committ
 
 import asyncio
 
+from trackmate.backbone import Reads
 from trackmate.embedded import log
-from trackmate.embedded.books import Commit, Reads, commit, positions
+from trackmate.embedded.books import Commit, commit, positions
 from trackmate.embedded.database import Database
 from trackmate_consume.ledger import Settled
 from trackmate_consume.source import Fetched

@@ -1,15 +1,19 @@
 """
-Dead letters on Kafka: records of the topic `<affiliate>.<pipeline>.dead`, with the original bytes,
-key and headers, and beside them why and from where. A letter that is put again is a second record
-of the same origin; whoever reads takes the later one.
+Dead letters on Kafka: records of the topic `<affiliate>.<pipeline>.dead`, which has one partition.
+
+A letter is the original bytes and headers, and beside them why, and from where; its key is where
+the event is in the log. What became of it later is another record of the same key, with an outcome
+and no bytes. `letterbox` says what they mean together.
 """
 
 import asyncio
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from confluent_kafka import KafkaError, KafkaException, Message, Producer
 
+from trackmate_consume.ledger import Outcome
+from trackmate_consume.letterbox import Answered, Origin, Waiting
 from trackmate_consume.letters import DeadLetter
 from trackmate_consume.sink import Down
 from trackmate_contract.names import dead_letter_topic
@@ -23,36 +27,67 @@ PROMISES: Mapping[str, Any] = {
     "delivery.timeout.ms": int(_SURE_S * 1000),
     "socket.timeout.ms": 8000,
     "allow.auto.create.topics": False,
-    "partitioner": "murmur2_random",
     "message.max.bytes": 8 << 20,  # an event as large as may be, and its headers
 }
 
 _REASON, _DETAIL, _ATTEMPTS = "tm-dead-reason", "tm-dead-detail", "tm-dead-attempts"
 _STREAM, _PARTITION, _OFFSET = "tm-dead-stream", "tm-dead-partition", "tm-dead-offset"
+_KEY = "tm-dead-key"
+_AGAIN = "tm-dead-again"  # put aside by a replay: the books have an outcome of the event already
+_OUTCOME, _OUTCOME_REASON, _DOCUMENTS = (
+    "tm-answer-outcome",
+    "tm-answer-reason",
+    "tm-answer-documents",
+)
+
+Put = tuple[bytes, bytes | None, list[Any]]
+"""A record's key, value and headers."""
 
 
 class KafkaLetters:
-    """The dead letters of one pipeline. Keeps trackmate_consume.letters.DeadLetters."""
+    """
+    The dead letters of one pipeline. Keeps trackmate_consume.letters.DeadLetters.
 
-    def __init__(self, affiliate: str, pipeline: str, settings: Mapping[str, Any]) -> None:
+    `settings` are asked for when a producer is made, so that it has the credentials of the moment.
+    """
+
+    def __init__(
+        self, affiliate: str, pipeline: str, settings: Callable[[], Mapping[str, Any]]
+    ) -> None:
         self._topic = dead_letter_topic(affiliate, pipeline)
-        self._settings = {**settings, **PROMISES}
+        self._settings = settings
         self._producer: Producer | None = None
         self._turn = asyncio.Lock()
 
     async def put(self, letters: Sequence[DeadLetter]) -> None:
         """Raises Down; what of the letters is there is then not known."""
-        async with self._turn:
-            await asyncio.to_thread(self._put, letters)
+        await self._write([_to_put(letter, again=False) for letter in letters])
+
+    async def put_again(self, letters: Sequence[DeadLetter]) -> None:
+        """Those that a replay put aside. Raises Down."""
+        await self._write([_to_put(letter, again=True) for letter in letters])
+
+    async def answer(self, answers: Sequence[tuple[Origin, Answered]]) -> None:
+        """Say what became of letters: they wait no more. Raises Down."""
+        await self._write(
+            [(_place(origin), None, to_answer_headers(one)) for origin, one in answers]
+        )
 
     def close(self) -> None:
         """Let go of the connections."""
         if self._producer is not None:
+            self._producer.purge()  # what is under way is Down already, and would be waited for
             self._producer.close()
             self._producer = None
 
-    def _put(self, letters: Sequence[DeadLetter]) -> None:
-        producer = self._producer = self._producer or Producer(self._settings)
+    async def _write(self, puts: Sequence[Put]) -> None:
+        async with self._turn:
+            await asyncio.to_thread(self._produce, puts)
+
+    def _produce(self, puts: Sequence[Put]) -> None:
+        if self._producer is None:
+            self._producer = Producer({**self._settings(), **PROMISES})
+        producer = self._producer
         faults: list[KafkaError] = []
 
         def delivered(error: KafkaError | None, _: Message) -> None:
@@ -60,27 +95,37 @@ class KafkaLetters:
                 faults.append(error)
 
         try:
-            for letter in letters:
-                record = letter.record
-                key = None if record.key is None else record.key.encode()
-                headers: list[Any] = to_dead_headers(letter)
-                producer.produce(
-                    self._topic, record.value, key, on_delivery=delivered, headers=headers
-                )
+            for key, value, headers in puts:
+                producer.produce(self._topic, value, key, on_delivery=delivered, headers=headers)
             left = producer.flush(_SURE_S + 1)
         except (BufferError, KafkaException) as fault:
-            self._producer = None  # whatever state it is in
+            self.close()  # whatever state it is in
             raise Down(f"the dead letters could not be kept: {fault}") from None
         if faults or left:
+            self.close()  # another has the credentials of then
             said = faults[0].str() if faults else "no answer in time"
             raise Down(f"the dead letters could not be kept: {said}")
+
+
+def _to_put(letter: DeadLetter, *, again: bool) -> Put:
+    record = letter.record
+    headers = to_dead_headers(letter)
+    if again:
+        headers.append((_AGAIN, b"1"))
+    return _place(Origin(record.stream, record.partition, record.offset)), record.value, headers
+
+
+def _place(origin: Origin) -> bytes:
+    return b"%b/%d/%d" % (origin.stream.encode(), origin.partition, origin.offset)
 
 
 def to_dead_headers(letter: DeadLetter) -> list[Header]:
     """The headers of a letter's record: those of the original, and what it is put aside for."""
     record = letter.record
+    key = [] if record.key is None else [(_KEY, record.key.encode())]
     return [
         *to_headers(record.id, record.stamp),
+        *key,
         (_REASON, letter.reason.encode()),
         (_DETAIL, letter.detail.encode("utf-8", "replace")),
         (_ATTEMPTS, b"%d" % letter.attempts),
@@ -90,19 +135,57 @@ def to_dead_headers(letter: DeadLetter) -> list[Header]:
     ]
 
 
-def from_dead(value: bytes, key: str | None, headers: Iterable[Header]) -> DeadLetter:
+def from_dead(value: bytes, headers: Iterable[Header]) -> DeadLetter:
     """
     The letter of a record. Raises KeyError where a header is missing: we did not write it.
 
     >>> from trackmate_contract.record import Stamp
-    >>> record = Record("events", 1, 7, "e1", None, b"{}", Stamp(5, "web"))
+    >>> record = Record("events", 1, 7, "e1", "ann", b"{}", Stamp(5, "web"))
     >>> letter = DeadLetter(record, "sink_refused", "answered 422", 3)
-    >>> from_dead(b"{}", None, to_dead_headers(letter)) == letter
+    >>> from_dead(b"{}", to_dead_headers(letter)) == letter
     True
     """
     kept = list(headers)
     found = {name: value.decode() for name, value in kept}
     event_id, stamp = from_headers(kept)
     place = found[_STREAM], int(found[_PARTITION]), int(found[_OFFSET])
-    record = Record(*place, event_id, key, value, stamp)
+    record = Record(*place, event_id, found.get(_KEY), value, stamp)
     return DeadLetter(record, found[_REASON], found[_DETAIL], int(found[_ATTEMPTS]))
+
+
+def to_answer_headers(answered: Answered) -> list[Header]:
+    """The headers of the record that says what became of a letter."""
+    outcome = "" if answered.outcome is None else answered.outcome.value
+    return [
+        (_OUTCOME, outcome.encode()),
+        (_OUTCOME_REASON, answered.reason.encode()),
+        (_DOCUMENTS, b"%d" % answered.documents),
+    ]
+
+
+def read_dead(
+    number: int, key: bytes, headers: Iterable[Header]
+) -> tuple[Origin, Waiting | Answered]:
+    """
+    A record of the topic. Raises KeyError or ValueError where we did not
+    write it.
+
+    >>> answered = Answered(Outcome.FILTERED, "false", 0)
+    >>> read_dead(3, b"events/1/7", to_answer_headers(answered))
+    (Origin(stream='events', partition=1, offset=7), Answered(outcome=<Outcome.FILTERED: \
+'filtered'>, reason='false', documents=0))
+    """
+    stream, partition, offset = key.decode().rsplit("/", 2)
+    origin = Origin(stream, int(partition), int(offset))
+    found = {name: value.decode() for name, value in headers}
+    if _OUTCOME in found:
+        outcome = Outcome(found[_OUTCOME]) if found[_OUTCOME] else None
+        return origin, Answered(outcome, found[_OUTCOME_REASON], int(found[_DOCUMENTS]))
+    return origin, Waiting(
+        number,
+        found.get(_KEY),
+        int(found["tm-received"]),
+        found[_REASON],
+        int(found[_ATTEMPTS]),
+        counted=_AGAIN not in found,
+    )

@@ -19,6 +19,19 @@ class Unreadable(ValueError):  # noqa: N818 - what the metadata is
     """Metadata that nobody of us wrote: somebody else committed for this group."""
 
 
+class Stretch(msgspec.Struct, frozen=True, array_like=True):
+    """What a replay reads of one partition, and what else is to be known of it."""
+
+    replay: str
+    """Its id."""
+    until: int
+    """The offset to stop before."""
+    begun_ms: int
+    """When it began, in ms since 1970."""
+    earlier: tuple[str, ...] = ()
+    """The ids of those before it: none runs again."""
+
+
 @dataclass(frozen=True, slots=True)
 class Position:
     """Where a pipeline is in one partition, and what became of the events before."""
@@ -30,6 +43,13 @@ class Position:
     counts: Counts = field(default_factory=Counts)
     reasons: Mapping[tuple[str, str], int] = field(default_factory=dict)
     """How many were filtered or put aside, by term and reason."""
+    stretch: "Stretch | None" = None
+    """What a replay reads of it; None for events as they come."""
+
+    @property
+    def ended(self) -> bool:
+        """Whether a replay has no more to read here."""
+        return self.stretch is not None and self.next >= self.stretch.until
 
     def after(self, verdicts: Iterable[Verdict]) -> "Position":
         """With these settled, which are of this partition and in order."""
@@ -56,11 +76,12 @@ class Position:
         return self.next - self.first - self.counts.settled
 
 
-class _Kept(msgspec.Struct, array_like=True):
+class _Kept(msgspec.Struct, array_like=True, omit_defaults=True):
     version: int
     first: int
     counts: list[int]
     reasons: list[tuple[str, str, int]]
+    stretch: Stretch | None = None
 
 
 _encode = msgspec.json.Encoder().encode
@@ -70,10 +91,11 @@ _decode = msgspec.json.Decoder(_Kept).decode
 def to_metadata(position: Position) -> str:
     """
     >>> to_metadata(Position(7, 2, Counts(delivered=5), {("dead", "sink_refused"): 1}))
-    '[1,2,[5,0,0,0,0,0,0],[["dead","sink_refused",1]]]'
+    '[1,2,[5,0,0,0,0,0,0],[["dead","sink_refused",1]],null]'
     """
     reasons = [(term, reason, events) for (term, reason), events in position.reasons.items()]
-    return _encode(_Kept(1, position.first, list(astuple(position.counts)), reasons)).decode()
+    counts = list(astuple(position.counts))
+    return _encode(_Kept(1, position.first, counts, reasons, position.stretch)).decode()
 
 
 def from_metadata(offset: int, metadata: str) -> Position:
@@ -92,4 +114,4 @@ def from_metadata(offset: int, metadata: str) -> Position:
             "else commits for this group; give it to the pipeline alone"
         ) from None
     reasons = {(term, reason): events for term, reason, events in kept.reasons}
-    return Position(offset, kept.first, counts, reasons)
+    return Position(offset, kept.first, counts, reasons, kept.stretch)

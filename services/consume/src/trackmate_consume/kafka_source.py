@@ -19,6 +19,7 @@ from datetime import datetime
 from itertools import groupby
 from typing import Any
 
+import msgspec
 from confluent_kafka import (
     OFFSET_BEGINNING,
     OFFSET_INVALID,
@@ -29,11 +30,11 @@ from confluent_kafka import (
     TopicPartition,
 )
 
-from trackmate_consume.kafka_positions import Position, from_metadata, to_metadata
+from trackmate_consume.kafka_positions import Position, Stretch, from_metadata, to_metadata
 from trackmate_consume.ledger import Place, Settled, Verdict
 from trackmate_consume.sink import Down
 from trackmate_consume.source import Fetched
-from trackmate_contract.names import group, topic
+from trackmate_contract.names import dead_letter_topic, group, replay_group, topic
 from trackmate_contract.quantity import epoch_ms
 from trackmate_contract.record import Record, Stamp, from_headers
 
@@ -64,6 +65,20 @@ class Reassigned(Exception):  # noqa: N818 - what happened
     """Partitions went to another member before all that was handed out of them was settled."""
 
 
+DEAD = "dead letters"
+"""What the dead-letter topic is called where a stream is named: no stream can be."""
+
+
+@dataclass(frozen=True)
+class Again:
+    """A replay: what was read before is read again, up to where each partition then was."""
+
+    stretch: Stretch
+    """Its `until` is of no partition."""
+    ends: Mapping[Place, int]
+    """The offsets to stop before; where none is named, at the beginning."""
+
+
 @dataclass(frozen=True)
 class Reading:
     """What a pipeline reads."""
@@ -71,16 +86,24 @@ class Reading:
     affiliate: str
     pipeline: str
     streams: Sequence[str]
+    """Or `DEAD` alone."""
     start: str | datetime = "earliest"
+    again: Again | None = None
 
     @property
     def topics(self) -> dict[str, str]:
         """Streams by their topics."""
-        return {topic(self.affiliate, stream): stream for stream in self.streams}
+        return {self.topic(stream): stream for stream in self.streams}
+
+    def topic(self, stream: str) -> str:
+        if stream == DEAD:
+            return dead_letter_topic(self.affiliate, self.pipeline)
+        return topic(self.affiliate, stream)
 
     @property
     def group(self) -> str:
-        return group(self.affiliate, self.pipeline)
+        name = group if self.again is None else replay_group
+        return name(self.affiliate, self.pipeline)
 
 
 @dataclass
@@ -95,10 +118,34 @@ class _Held:
     """The offset behind the last that came from the brokers."""
     waiting: deque[tuple[Record, int]] = field(default_factory=deque)
     """Records and their bytes, to be handed out."""
+    ages: deque[tuple[int, int]] = field(default_factory=deque)
+    """Offsets that are not committed, and when their events were received, in ms since 1970."""
 
     @property
     def unsettled(self) -> bool:
         return self.handed > self.position.next
+
+    @property
+    def ended(self) -> bool:
+        """Whether all of a replay was handed out."""
+        stretch = self.position.stretch
+        return stretch is not None and not self.waiting and self.taken >= stretch.until
+
+    def commit(self, position: Position) -> None:
+        self.position = position
+        while self.ages and self.ages[0][0] < position.next:
+            self.ages.popleft()
+
+
+@dataclass(frozen=True)
+class Figures:
+    """How far a member is in the partitions that it has."""
+
+    positions: Mapping[Place, Position]
+    ends: Mapping[Place, int]
+    """The offsets behind the last events, as known from the last fetch."""
+    oldest_ms: int | None
+    """When the oldest event was received that is not settled, of those that are here."""
 
 
 @dataclass(frozen=True)
@@ -124,6 +171,8 @@ class KafkaSource:
         self._leaving = False  # a partition is taken away: hand out no more until it is gone
         self._paused = False
         self._ending = False
+        self.assignments = 0
+        """How often partitions came to this member."""
         self._consumer = Consumer({**settings, **PROMISES, "group.id": reading.group})
         self._consumer.subscribe(
             list(reading.topics), on_assign=self._assign, on_revoke=self._revoke, on_lost=self._lose
@@ -133,9 +182,11 @@ class KafkaSource:
 
     # the event loop's side
 
-    async def read(self, *, most: int, wait_s: float) -> Fetched:
+    async def read(self, *, most: int, wait_s: float) -> Fetched | None:
         """Raises Reassigned, and what the brokers refuse."""
         while not self._any():
+            if self._ended():
+                return None
             await self._came.wait()
         if wait_s and not self._any(most):
             with suppress(TimeoutError):
@@ -168,6 +219,32 @@ class KafkaSource:
             self._any()  # raises what went wrong
             await self._came.wait()
 
+    def renew(self, user: str, password: str) -> None:
+        """Log in with these from the next connection on; those that there are stay."""
+        self._consumer.set_sasl_credentials(user, password)
+
+    @property
+    def figures(self) -> "Figures":
+        """Of the partitions that this member has."""
+        with self._lock:
+            held = dict(self._held)
+            ages = [one.ages[0][1] for one in held.values() if one.ages]
+        return Figures(
+            {place: one.position for place, one in held.items()},
+            {place: self._high(place, one.position.next) for place, one in held.items()},
+            min(ages, default=None),
+        )
+
+    def _high(self, place: Place, least: int) -> int:
+        """The log's end as the last fetch told it."""
+        stream, partition = place
+        there = TopicPartition(self._reading.topic(stream), partition)
+        try:
+            _, high = self._consumer.get_watermark_offsets(there, cached=True)
+        except (KafkaException, RuntimeError):  # it is closed
+            return least
+        return max(high, least)
+
     @property
     def leaving(self) -> bool:
         """Whether partitions are about to go to another member."""
@@ -190,6 +267,10 @@ class KafkaSource:
             if self._fault is not None:
                 raise self._fault
             return not self._leaving and self._waiting() >= most
+
+    def _ended(self) -> bool:
+        with self._lock:
+            return bool(self._held) and all(one.ended for one in self._held.values())
 
     async def _filled(self, most: int) -> None:
         while not self._any(most):
@@ -219,7 +300,7 @@ class KafkaSource:
 
     def _offset(self, place: Place, position: Position) -> TopicPartition:
         stream, partition = place
-        name = topic(self._reading.affiliate, stream)
+        name = self._reading.topic(stream)
         return TopicPartition(name, partition, position.next, metadata=to_metadata(position))
 
     # the thread's side
@@ -254,7 +335,7 @@ class KafkaSource:
             else:
                 with self._lock:
                     for place, position in moved.items():
-                        self._held[place].position = position
+                        self._held[place].commit(position)
                 self._tell(asked.done, None)
 
     def _commit(self, positions: Mapping[Place, Position]) -> None:
@@ -293,13 +374,17 @@ class KafkaSource:
             self._wake()
 
     def _keep_one(self, message: Message) -> None:
-        record = _record(message, self._reading.topics)
+        record = record_of(message, self._reading.topics)
         size = len(record.value)
         with self._lock:
             held = self._held.get((record.stream, record.partition))
-            if held is not None and record.offset >= held.taken:
+            if held is None or record.offset < held.taken:
+                return
+            held.taken = record.offset + 1
+            stretch = held.position.stretch
+            if stretch is None or record.offset < stretch.until:
                 held.waiting.append((record, size))
-                held.taken = record.offset + 1
+                held.ages.append((record.offset, record.stamp.received_ms))
 
     def _pass_gap(self, message: Message) -> None:
         """Go on at the oldest that is left; what lies between is counted with the next record."""
@@ -308,7 +393,7 @@ class KafkaSource:
         low, _ = self._consumer.get_watermark_offsets(there, timeout=_ASKED_S)
         place = self._reading.topics[name], partition
         with self._lock:
-            taken = self._held[place].taken
+            taken, self._held[place].taken = self._held[place].taken, low
         words = {"stream": place[0], "partition": partition, "from": taken, "to": low}
         _log.error("RetentionGap", extra={"fields": {"pipeline": self._reading.pipeline, **words}})
         self._consumer.incremental_unassign([there])  # seek() refuses what stopped by an error
@@ -330,6 +415,7 @@ class KafkaSource:
         with self._lock:
             for place, position in found.items():
                 self._held[place] = _Held(position, position.next, position.next)
+            self.assignments += 1
         consumer.incremental_assign([self._offset(*one) for one in found.items()])
         self._wake()
 
@@ -343,11 +429,32 @@ class KafkaSource:
             if one.error:
                 raise KafkaException(one.error)
             place = topics[one.topic], one.partition
-            if one.offset == OFFSET_INVALID:
-                found[place] = self._begun(consumer, one)
+            if one.offset != OFFSET_INVALID:
+                position = from_metadata(one.offset, one.metadata or "")
+                found[place] = self._taken_up(consumer, one, position)
+            elif self._reading.again is not None:
+                found[place] = self._begun_again(consumer, one, self._reading.again)
             else:
-                found[place] = from_metadata(one.offset, one.metadata or "")
+                found[place] = self._begun(consumer, one)
         return found
+
+    def _taken_up(self, consumer: Consumer, one: TopicPartition, position: Position) -> Position:
+        """What was committed, unless a replay before this one did it."""
+        again = self._reading.again
+        if again is None or (
+            position.stretch is not None and position.stretch.replay == again.stretch.replay
+        ):
+            return position
+        return self._begun_again(consumer, one, again)
+
+    def _begun_again(self, consumer: Consumer, one: TopicPartition, again: Again) -> Position:
+        place = self._reading.topics[one.topic], one.partition
+        start = self._start(consumer, one)
+        end = max(start, again.ends.get(place, 0))
+        stretch = msgspec.structs.replace(again.stretch, until=end)
+        position = Position(start, start, stretch=stretch)
+        self._commit({place: position})
+        return position
 
     def _begun(self, consumer: Consumer, one: TopicPartition) -> Position:
         """A partition that appeared after the others began is read from its first event on."""
@@ -439,8 +546,11 @@ def _headers(message: Message) -> Sequence[tuple[str, Any]]:
     return list(found.items()) if isinstance(found, dict) else found
 
 
-def _record(message: Message, topics: Mapping[str, str]) -> Record:
-    """What was not written by ingest is known by its place."""
+def record_of(message: Message, topics: Mapping[str, str]) -> Record:
+    """
+    The record of a message that is no error; `topics` are streams by their topics. What was not
+    written by ingest is known by its place.
+    """
     partition, offset = message.partition() or 0, message.offset() or 0
     try:
         headers = [(name, value) for name, value in _headers(message) if isinstance(value, bytes)]

@@ -23,6 +23,17 @@ class DeadLetter(NamedTuple):
     """How often it was tried."""
 
 
+class Kept(NamedTuple):
+    """A dead letter as it is kept."""
+
+    number: int
+    """From 1 on; one that is put aside again gets a new one."""
+    letter: DeadLetter
+    """`attempts` in all, over every time that it was put aside."""
+    dead_ms: int
+    """When it was put aside, in ms since 1970."""
+
+
 class DeadLetters(Protocol):
     """Where a pipeline puts records aside: an embedded table, or a topic."""
 

@@ -4,7 +4,7 @@ One pipeline at work: its sink opened, its flow kept going, its replays, and whe
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import NamedTuple, Protocol
@@ -40,6 +40,18 @@ class Control(Protocol):
 
     async def pause(self, reason: str) -> None:
         """Keep that it is paused. Raises Down."""
+
+
+class Asked(NamedTuple):
+    """A replay as somebody asked for it."""
+
+    id: str
+    stream: str | None
+    """What is read again; None for dead letters."""
+    since_ms: int = 0
+    """From when on events were received."""
+    chosen: Sequence[int] | None = None
+    """The numbers of the dead letters; None for all."""
 
 
 class Replay(NamedTuple):

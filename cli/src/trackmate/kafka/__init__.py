@@ -1,0 +1,1 @@
+"""The backbone on Kafka: `trackmate dev --kafka BOOTSTRAP`."""

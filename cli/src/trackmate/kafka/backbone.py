@@ -1,0 +1,182 @@
+"""
+The backbone on Kafka: the log is topics, positions and books are committed offsets, dead letters a
+topic. Documents, keys and what people ask for stay in the affiliate's file.
+"""
+
+import asyncio
+import contextlib
+import time
+from collections.abc import AsyncIterator, Mapping, Sequence
+from dataclasses import replace
+from datetime import datetime
+from typing import Any
+
+from confluent_kafka import KafkaException, TopicCollection
+
+from trackmate.backbone import STORE, Group, Reads, Wanted
+from trackmate.embedded.books import documents_missing
+from trackmate.embedded.database import Database
+from trackmate.kafka import viewing
+from trackmate.kafka.asking import FileAsking
+from trackmate.kafka.topics import Topics
+from trackmate_consume.kafka_groups import Groups
+from trackmate_consume.kafka_ledger import Edges
+from trackmate_consume.kafka_source import Reading
+from trackmate_consume.kafka_standing import Books, KafkaStanding
+from trackmate_consume.ledger import Ledger, Place, balance
+from trackmate_consume.letters import DeadLetters, Kept
+from trackmate_consume.pipeline import Asked, Replays
+from trackmate_consume.sink import Down
+from trackmate_consume.source import Source
+from trackmate_contract.affiliate import Affiliate
+from trackmate_contract.names import dead_letter_topic, topic
+from trackmate_contract.record import Record
+from trackmate_ingest.kafka_log import KafkaLog
+from trackmate_ingest.log import Log
+
+
+class KafkaGroup:
+    """A pipeline's standing. Keeps trackmate.backbone.Group."""
+
+    def __init__(
+        self, reads: Reads, standing: KafkaStanding, asking: FileAsking, log_id: str
+    ) -> None:
+        self.reads = reads
+        self.log_id = log_id
+        self.standing = standing
+        self.letters: DeadLetters = standing.letters
+        self.replays: Replays = standing.replays
+        self._asking = asking
+
+    def source(self) -> Source:
+        return self.standing.source()
+
+    async def ask(self, asked: Asked) -> bool:
+        return await self._asking.ask(asked)
+
+    def lag_seconds(self) -> float:
+        oldest_ms = self.standing.figures.oldest_ms
+        return 0.0 if oldest_ms is None else max(0.0, time.time() - oldest_ms / 1000)
+
+    def kept(self, *, after: int, most: int) -> list[Kept]:
+        with self.standing.box.read():
+            pass
+        return self.standing.box.letters(after=after, most=most)
+
+    def one(self, number: int) -> Kept | None:
+        with self.standing.box.read():
+            pass
+        return self.standing.box.letter(number)
+
+    def numbers(self, wanted: Sequence[int] | None) -> set[int]:
+        with self.standing.box.read() as box:
+            there = {letter.number for letter in box.waiting.values()}
+        return there if wanted is None else there & set(wanted)
+
+    def waiting(self) -> int:
+        with self.standing.box.read() as box:
+            return len(box.waiting)
+
+    def latest_replay(self) -> dict[str, Any] | None:
+        latest = self._asking.latest()
+        if latest is None:
+            return None
+        progress = self.standing.replays.latest()
+        if progress is None or progress.id != latest["id"]:
+            return latest
+        return {**latest, "events": progress.events}
+
+    def close(self) -> None:
+        self.standing.close()
+
+
+class KafkaBackbone:
+    """Keeps trackmate.backbone.Backbone."""
+
+    def __init__(self, affiliate: str, database: Database, bootstrap: str) -> None:
+        self._affiliate = affiliate
+        self._database = database
+        self._settings: Mapping[str, Any] = {"bootstrap.servers": bootstrap}
+        self._topics = Topics(bootstrap)
+        self._groups = Groups(affiliate, lambda: self._settings)
+        self._log = KafkaLog(affiliate, self._settings)
+        self.log: Log = self._log
+        self._streams: tuple[str, ...] = ()
+
+    async def follow(self, affiliate: Affiliate) -> None:
+        await asyncio.to_thread(self._topics.carry, affiliate)
+        self._streams = tuple(stream.name for stream in affiliate.spec.streams)
+
+    async def group(self, reads: Reads, start: str | datetime) -> KafkaGroup:
+        await asyncio.to_thread(self._topics.carry_letters, self._affiliate, reads.pipeline)
+        streams = self._streams if reads.stream is None else (reads.stream,)
+        reading = Reading(self._affiliate, reads.pipeline, streams, start)
+        asking = FileAsking(self._database, reads.pipeline)
+        standing = KafkaStanding(reading, lambda: self._settings, self._groups, asking)
+        return KafkaGroup(reads, standing, asking, await self._log_id(streams))
+
+    async def _log_id(self, streams: Sequence[str]) -> str:
+        """Of the topic: a topic that is made again has another."""
+        names = TopicCollection([topic(self._affiliate, stream) for stream in streams])
+        found = self._groups.admin.describe_topics(names)
+        topics = await asyncio.gather(*(asyncio.wrap_future(one) for one in found.values()))
+        return "-".join(str(one.topic_id) for one in topics[:1])
+
+    def ledger(self, groups: Sequence[Group]) -> Ledger:
+        try:
+            return self._ledger([group for group in groups if isinstance(group, KafkaGroup)])
+        except KafkaException as fault:
+            raise Down(f"Kafka could not be asked: {fault.args[0].str()}") from None
+
+    def _ledger(self, groups: Sequence[KafkaGroup]) -> Ledger:
+        """Positions before ends: what is settled is then never beyond what is accepted."""
+        names = {topic(self._affiliate, stream): stream for stream in self._streams}
+        dead = [dead_letter_topic(self._affiliate, group.reads.pipeline) for group in groups]
+        firsts = self._groups.beginnings(names)
+        positions = [self._groups.positions(group.standing.reading.group) for group in groups]
+        ends = self._groups.ends([*names, *dead])
+        edges = Edges(_by_place(firsts, names), _by_place(ends, names))
+        books = [
+            group.standing.books(found, edges, ends.get((name, 0), 0))
+            for group, found, name in zip(groups, positions, dead, strict=True)
+        ]
+        summed = balance(sum(edges.ends.values()), [one.line for one in books])
+        return replace(summed, faults=(*summed.faults, *self._faults(books)))
+
+    def _faults(self, books: Sequence[Books]) -> list[str]:
+        with contextlib.closing(self._database.reader()) as reader:
+            stored = reader.execute("SELECT count(*) FROM documents").fetchone()[0]
+        missing = [
+            fault
+            for one in books
+            if one.line.name == STORE and (fault := documents_missing(one.line, stored))
+        ]
+        return [*missing, *(fault for one in books for fault in one.faults)]
+
+    def records(self, wanted: Wanted, closing: asyncio.Event) -> AsyncIterator[Sequence[Record]]:
+        return viewing.records(self._settings, self._shown(wanted.stream), wanted, closing)
+
+    def newest(
+        self, closing: asyncio.Event, *, most: int, every_s: float, at_most_s: float
+    ) -> AsyncIterator[tuple[int, Sequence[Record]]]:
+        return viewing.newest(
+            self._settings,
+            self._shown(None),
+            closing,
+            most=most,
+            every_s=every_s,
+            at_most_s=at_most_s,
+        )
+
+    def _shown(self, stream: str | None) -> dict[str, str]:
+        streams = self._streams if stream is None else (stream,)
+        return {topic(self._affiliate, name): name for name in streams}
+
+    async def close(self) -> None:
+        await self._log.close()
+
+
+def _by_place(offsets: Mapping[tuple[str, int], int], names: Mapping[str, str]) -> dict[Place, int]:
+    return {
+        (names[name], number): offset for (name, number), offset in offsets.items() if name in names
+    }

@@ -1,0 +1,72 @@
+"""
+The topics of the affiliates in development: made where they are missing, grown where the manifest
+asks for more partitions, and else left as they are.
+"""
+
+from collections.abc import Mapping
+
+from confluent_kafka import KafkaException
+from confluent_kafka.admin import AdminClient, NewPartitions, NewTopic
+
+from trackmate.backbone import Unready
+from trackmate_contract.affiliate import Affiliate, Stream
+from trackmate_contract.names import dead_letter_topic, topic
+from trackmate_ingest.kafka_topics import HEADERS
+
+_ASKED_S = 10.0
+_MOST_REPLICAS = 3
+_LEAST_BYTES = 1_048_588  # Kafka's own default of max.message.bytes
+_LETTERS_KEPT_MS = 90 * 24 * 3600 * 1000
+
+
+class Topics:
+    """Those of one cluster. Blocks, and raises Unready: call it on a thread."""
+
+    def __init__(self, bootstrap: str) -> None:
+        self._bootstrap = bootstrap
+        self._admin = AdminClient({"bootstrap.servers": bootstrap})
+
+    def carry(self, affiliate: Affiliate) -> None:
+        """Make or grow the topics of its streams."""
+        event_bytes = affiliate.spec.ingest.limits.event_bytes
+        for stream in affiliate.spec.streams:
+            name = topic(affiliate.name, stream.name)
+            self._make(name, stream.partitions, _config(stream, event_bytes))
+
+    def carry_letters(self, affiliate: str, pipeline: str) -> None:
+        """Make the topic of a pipeline's dead letters."""
+        config = {"retention.ms": str(_LETTERS_KEPT_MS), "max.message.bytes": str(16 << 20)}
+        self._make(dead_letter_topic(affiliate, pipeline), 1, config)
+
+    @property
+    def replicas(self) -> int:
+        """How many a topic can have here, at most three."""
+        try:
+            brokers = len(self._admin.list_topics(timeout=_ASKED_S).brokers)
+        except KafkaException as fault:
+            raise Unready(
+                f"Kafka at {self._bootstrap!r} does not answer ({fault.args[0].str()}); start it, "
+                "or give --kafka the address of one that runs"
+            ) from None
+        return min(_MOST_REPLICAS, brokers)
+
+    def _make(self, name: str, partitions: int, config: Mapping[str, str]) -> None:
+        replicas = self.replicas
+        try:
+            known = self._admin.list_topics(timeout=_ASKED_S).topics.get(name)
+            if known is None:
+                least = {"min.insync.replicas": str(max(1, replicas - 1))}
+                asked = NewTopic(name, partitions, replicas, config={**config, **least})
+                self._admin.create_topics([asked])[name].result(_ASKED_S)
+            elif len(known.partitions) < partitions:
+                grown = NewPartitions(name, partitions)
+                self._admin.create_partitions([grown])[name].result(_ASKED_S)
+        except KafkaException as fault:
+            raise Unready(f"Kafka did not make the topic {name!r}: {fault.args[0].str()}") from None
+
+
+def _config(stream: Stream, event_bytes: int) -> dict[str, str]:
+    return {
+        "retention.ms": str(stream.retention_s * 1000),
+        "max.message.bytes": str(max(_LEAST_BYTES, event_bytes + HEADERS)),
+    }

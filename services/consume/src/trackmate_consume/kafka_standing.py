@@ -1,0 +1,70 @@
+"""
+A pipeline's standing on Kafka: what it reads, what it has put aside and sends again, and its books.
+"""
+
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
+
+from trackmate_consume.kafka_groups import Groups
+from trackmate_consume.kafka_ledger import Edges, faults_of, line_of
+from trackmate_consume.kafka_letterbox import KafkaLetterbox
+from trackmate_consume.kafka_letters import KafkaLetters
+from trackmate_consume.kafka_positions import Position
+from trackmate_consume.kafka_replays import AnsweringSource, Asking, KafkaReplays, Ways
+from trackmate_consume.kafka_source import Figures, KafkaSource, Reading
+from trackmate_consume.ledger import Line, Place
+
+Settings = Callable[[], Mapping[str, Any]]
+"""Of librdkafka, with the credentials of the moment."""
+
+
+class Books(NamedTuple):
+    """A pipeline's line of the ledger, and what of it is not really there, in words."""
+
+    line: Line
+    faults: tuple[str, ...]
+    letters: int
+    """Dead letters that wait."""
+
+
+class KafkaStanding:
+    """What `trackmate_consume.pipeline.Parts` needs of Kafka, for one pipeline."""
+
+    def __init__(
+        self, reading: Reading, settings: Settings, groups: Groups, asking: Asking
+    ) -> None:
+        self.reading = reading
+        self._settings = settings
+        self._groups = groups
+        self.letters = KafkaLetters(reading.affiliate, reading.pipeline, settings)
+        self.box = KafkaLetterbox(reading.affiliate, reading.pipeline, settings)
+        ways = Ways(reading, settings, groups, self.letters, self.box)
+        self.replays = KafkaReplays(ways, asking)
+        self._source: KafkaSource | None = None
+
+    def source(self) -> AnsweringSource:
+        """Where it reads, from what was committed on."""
+        self._source = KafkaSource(self.reading, self._settings())
+        return AnsweringSource(self._source, self.letters, self.box, counted=False)
+
+    @property
+    def figures(self) -> Figures:
+        """Of the partitions that are read here."""
+        return Figures({}, {}, None) if self._source is None else self._source.figures
+
+    def renew(self, user: str, password: str) -> None:
+        """Log in with these from the next connection on."""
+        if self._source is not None:
+            self._source.renew(user, password)
+
+    def books(self, positions: Mapping[Place, Position], edges: Edges, letters_end: int) -> Books:
+        """From what its group committed. Blocks; raises Down."""
+        with self.box.read(letters_end) as box:
+            line = line_of(self.reading, positions, edges, box)
+            letters = None if self.box.lost else box.dead
+            faults = tuple(faults_of(line, positions, edges, letters=letters))
+            return Books(line, faults, len(box.waiting))
+
+    def close(self) -> None:
+        """Let go of the connections that no source holds."""
+        self.letters.close()
