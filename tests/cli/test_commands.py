@@ -26,8 +26,8 @@ def words(output: bytes) -> str:
     return " ".join(output.decode().split())
 
 
-def test_send_and_tail_keep_bytes(start_dev: StartDev, tmp_path: Path) -> None:
-    dev = start_dev()
+def test_send_and_tail_keep_bytes(start_anywhere: StartDev, tmp_path: Path) -> None:
+    dev = start_anywhere()
     events = [b'{"messageId":"1",  "n": 1e400}', b'{\n  "messageId": "2"\n}']
     (tmp_path / "events.json").write_bytes(b"[" + b" ,\n".join(events) + b"]")
 
@@ -60,8 +60,8 @@ def test_send_tells_the_place_of_a_fault_and_sends_nothing(start_dev: StartDev) 
     assert dev.tail() == []
 
 
-def test_tail_begins_where_it_is_told_and_ends_at_its_limit(start_dev: StartDev) -> None:
-    dev = start_dev()
+def test_tail_begins_where_it_is_told_and_ends_at_its_limit(start_anywhere: StartDev) -> None:
+    dev = start_anywhere()
     dev.command("send", "acme", "-", stdin=b'{"messageId":"old"}')
     time.sleep(0.01)  # the two must not share a millisecond
     between = f"{time.time():.3f}".replace(".", "")
@@ -75,8 +75,8 @@ def test_tail_begins_where_it_is_told_and_ends_at_its_limit(start_dev: StartDev)
     assert dev.tail("acme", "images") == []
 
 
-def test_tail_follows(start_dev: StartDev) -> None:
-    dev = start_dev()
+def test_tail_follows(start_anywhere: StartDev) -> None:
+    dev = start_anywhere()
     following = subprocess.Popen(
         [TRACKMATE, "tail", "acme", "--follow", "--from", "earliest", "--limit", "2", "--json"],
         cwd=dev.home,
@@ -91,8 +91,8 @@ def test_tail_follows(start_dev: StartDev) -> None:
     assert (first["id"], json.loads(rest)["id"]) == ("1", "2")
 
 
-def test_what_events_hold_does_not_drive_the_terminal(start_dev: StartDev) -> None:
-    dev = start_dev()
+def test_what_events_hold_does_not_drive_the_terminal(start_anywhere: StartDev) -> None:
+    dev = start_anywhere()
     dev.command("send", "acme", "-", stdin='"\x9b2J\u202e\x7f"'.encode())
 
     shown = dev.command("tail", "acme").stdout.decode()
@@ -149,8 +149,8 @@ def test_keys_survive_a_restart(start_dev: StartDev) -> None:
     assert start_dev().read("keys", "list", "acme") == before
 
 
-def test_audit_shows_the_books_and_returns_whether_they_balance(start_dev: StartDev) -> None:
-    dev = start_dev()
+def test_audit_shows_the_books_and_returns_whether_they_balance(start_anywhere: StartDev) -> None:
+    dev = start_anywhere()
     dev.command(
         "send", "acme", "-", stdin=b'{"messageId":"1"}\n{"messageId":"1"}\n{"messageId":"1", "n":2}'
     )
@@ -184,8 +184,8 @@ def test_audit_returns_1_when_a_document_is_missing_and_names_its_event(
     assert told.count("has no document") == 1
 
 
-def test_status_shows_what_runs_and_what_is_wrong(start_dev: StartDev) -> None:
-    dev = start_dev()
+def test_status_shows_what_runs_and_what_is_wrong(start_anywhere: StartDev) -> None:
+    dev = start_anywhere()
     status = dev.read("status", "acme")
 
     assert status["affiliates"][0]["endpoint"] == dev.url
@@ -202,8 +202,8 @@ def test_the_snippet_holds_the_browser_key_and_never_a_server_key(start_dev: Sta
     assert dev.key("server") not in snippet
 
 
-def test_doctor_finds_nothing_wrong_with_a_good_instance(start_dev: StartDev) -> None:
-    dev = start_dev()
+def test_doctor_finds_nothing_wrong_with_a_good_instance(start_anywhere: StartDev) -> None:
+    dev = start_anywhere()
     checks = dev.read("doctor")
 
     assert {check["check"] for check in checks} >= {"Python", "SQLite", "Disk sync", "Instance"}
@@ -292,9 +292,9 @@ def post(dev: Dev, key: str) -> int:
         return answer.status_code
 
 
-def test_a_tail_that_is_left_again_and_again_harms_nobody(start_dev: StartDev) -> None:
+def test_a_tail_that_is_left_again_and_again_harms_nobody(start_anywhere: StartDev) -> None:
     """A reader closed under its thread once took the whole process with it."""
-    dev = start_dev()
+    dev = start_anywhere()
     lines = b"\n".join(b'{"messageId":"%d","x":"%s"}' % (n, b"x" * 50_000) for n in range(150))
     dev.command("send", "acme", "-", stdin=lines)
     asked = b"GET /api/affiliates/acme/records HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n"

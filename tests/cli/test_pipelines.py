@@ -74,9 +74,9 @@ def words(done: subprocess.CompletedProcess[bytes]) -> str:
 
 
 def test_a_pipeline_starts_when_its_file_is_saved_and_stops_when_it_is_removed(
-    start_dev: StartDev,
+    start_anywhere: StartDev,
 ) -> None:
-    dev = start_dev()
+    dev = start_anywhere()
     declare(dev)
     runs(dev)
 
@@ -96,9 +96,9 @@ def test_a_pipeline_starts_when_its_file_is_saved_and_stops_when_it_is_removed(
 
 
 def test_what_cannot_be_written_is_a_dead_letter_with_its_bytes_and_can_be_sent_again(
-    start_dev: StartDev,
+    start_anywhere: StartDev,
 ) -> None:
-    dev = start_dev()
+    dev = start_anywhere()
     declare(dev, form="csv")
     runs(dev)
     poison = b'"\xe2\x9c\x93 no  row"'
@@ -130,8 +130,8 @@ def test_what_cannot_be_written_is_a_dead_letter_with_its_bytes_and_can_be_sent_
     assert poison.decode() + "\n" in dev.log
 
 
-def test_a_paused_pipeline_waits_across_a_restart_and_says_why(start_dev: StartDev) -> None:
-    dev = start_dev()
+def test_a_paused_pipeline_waits_across_a_restart_and_says_why(start_anywhere: StartDev) -> None:
+    dev = start_anywhere()
     declare(dev)
     runs(dev)
     done = dev.command("pause", "acme/to-out", "--reason", "the CRM moves house")
@@ -139,7 +139,7 @@ def test_a_paused_pipeline_waits_across_a_restart_and_says_why(start_dev: StartD
     post(dev, b'{"messageId":"1"}')
     dev.stop()
 
-    dev = start_dev()
+    dev = start_anywhere()
     wait_until(lambda: line(dev)["in_flight"] == 1, "the event waits")
     assert line(dev)["message"] == "the CRM moves house"
     assert "the CRM moves house" in words(dev.command("status"))

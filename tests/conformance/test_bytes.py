@@ -61,15 +61,15 @@ LISTS = st.lists(ANY, min_size=1, max_size=6)
 
 STREAMS = ("alone", "arrays", "lines", "beacons", "calls", "batches", "packed", "blobs")
 MANIFEST = ACME.replace(
-    "streams: [{name: events}, {name: images}]",
-    "streams: [" + ", ".join(f"{{name: {name}}}" for name in STREAMS) + "]",
+    "streams: [{name: events, partitions: 1}, {name: images, partitions: 1}]",
+    "streams: [" + ", ".join(f"{{name: {name}, partitions: 1}}" for name in STREAMS) + "]",
 )
 LIGHTLY = settings(max_examples=100, deadline=None, suppress_health_check=list(HealthCheck))
 
 
 @pytest.fixture(scope="module")
-def dev(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Dev]:
-    with serving(tmp_path_factory.mktemp("bytes"), MANIFEST) as running:
+def dev(tmp_path_factory: pytest.TempPathFactory, backbone: tuple[str, ...]) -> Iterator[Dev]:
+    with serving(tmp_path_factory.mktemp("bytes"), MANIFEST, arguments=backbone) as running:
         yield running
 
 

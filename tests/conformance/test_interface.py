@@ -92,7 +92,7 @@ def test_without_an_id_of_its_own_an_event_takes_the_request_s(
     for _ in range(2):
         assert http.post("/v1/events", content=body, headers=headers).status_code == 200
 
-    ids = [event.id for event in dev.tail()]
+    ids = [event.id for event in dev.tail("acme", "events")]
     assert ids[-4:] == ["order-77:0", "own", "order-77:2", "order-77:3"]
     dev.settle()
     assert "e::events::order-77:0" in dev.documents()
@@ -104,7 +104,7 @@ def test_without_any_id_each_event_gets_one_that_sorts_by_time(
     for _ in range(2):
         http.post("/v1/events", content="{}", headers=key)
 
-    first, second = [event.id for event in dev.tail()][-2:]
+    first, second = [event.id for event in dev.tail("acme", "events")][-2:]
     assert re.fullmatch(
         r"[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}", first
     )

@@ -26,9 +26,9 @@ ROUTES = {
 
 
 @pytest.fixture(scope="module")
-def dev(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Dev]:
+def dev(tmp_path_factory: pytest.TempPathFactory, backbone: tuple[str, ...]) -> Iterator[Dev]:
     manifests = [file.read_text("utf-8") for file in EXAMPLE.iterdir()]
-    with serving(tmp_path_factory.mktemp("isolation"), *manifests) as running:
+    with serving(tmp_path_factory.mktemp("isolation"), *manifests, arguments=backbone) as running:
         yield running
 
 

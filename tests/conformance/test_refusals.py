@@ -41,8 +41,8 @@ spec: {ingest: {hosts: [globex.track.example.com], keys: [{name: server, use: Se
 
 
 @pytest.fixture(scope="module")
-def dev(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Dev]:
-    with serving(tmp_path_factory.mktemp("refusals"), MANIFESTS) as running:
+def dev(tmp_path_factory: pytest.TempPathFactory, backbone: tuple[str, ...]) -> Iterator[Dev]:
+    with serving(tmp_path_factory.mktemp("refusals"), MANIFESTS, arguments=backbone) as running:
         yield running
 
 

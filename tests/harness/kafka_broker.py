@@ -132,7 +132,7 @@ class Cluster:
 
     def admin(self) -> AdminClient:
         """A client of the administrator, to be kept until what it was asked is done."""
-        return AdminClient(self.settings())
+        return AdminClient({**self.settings(), "log_level": 2})
 
     def wait(self) -> None:
         """Until every broker answers and has all of its replicas in sync."""
@@ -155,6 +155,13 @@ class Cluster:
         admin = self.admin()
         for made in admin.create_topics(asked).values():
             made.result(timeout=30)
+
+    def empty(self) -> None:
+        """Delete all topics, and with them what groups committed of them."""
+        admin = self.admin()
+        topics = [name for name in admin.list_topics(timeout=10).topics if name[0] != "_"]
+        for deleted in admin.delete_topics(topics).values() if topics else ():
+            deleted.result(timeout=30)
 
 
 @contextmanager

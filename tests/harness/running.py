@@ -24,7 +24,7 @@ apiVersion: trackmate.io/v1alpha1
 kind: Affiliate
 metadata: {name: acme}
 spec:
-  streams: [{name: events}, {name: images}]
+  streams: [{name: events, partitions: 1}, {name: images, partitions: 1}]
   ingest:
     keys:
       - {name: web, use: Browser, origins: ["https://www.acme.example"]}
@@ -168,12 +168,12 @@ def start_in(home: Path, *arguments: str, prefix: tuple[str, ...] = ()) -> Dev:
 
 
 @contextmanager
-def serving(home: Path, *manifests: str) -> Iterator[Dev]:
+def serving(home: Path, *manifests: str, arguments: tuple[str, ...] = ()) -> Iterator[Dev]:
     """An instance of these manifests, which must end well when it is told to."""
     (home / "affiliates").mkdir(parents=True)
     for number, manifest in enumerate(manifests):
         (home / "affiliates" / f"{number}.yaml").write_text(manifest, "utf-8")
-    dev = start(home)
+    dev = start(home, *arguments)
     try:
         yield dev
         assert dev.process.poll() is None, dev.log

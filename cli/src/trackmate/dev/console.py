@@ -14,6 +14,7 @@ from starlette.responses import Response
 
 from trackmate.dev import api, insights_api, paste
 from trackmate.dev.instance import Instance
+from trackmate_consume.sink import Down
 from trackmate_ingest.keys import Use, is_loopback
 
 _PAGES = (Path(str(files("trackmate"))) / "pages").resolve()
@@ -38,6 +39,7 @@ def create_console(instance: Instance, url: str) -> FastAPI:
     app.include_router(api.router)
     app.include_router(api.manifests)
     app.include_router(insights_api.router)
+    app.add_exception_handler(Down, _down)
 
     @app.middleware("http")
     async def only_this_machine(request: Request, call_next: RequestResponseEndpoint) -> Response:
@@ -73,6 +75,10 @@ def create_console(instance: Instance, url: str) -> FastAPI:
         return FileResponse(str(file))
 
     return app
+
+
+async def _down(_: Request, fault: Exception) -> Response:
+    return JSONResponse({"detail": f"{fault}. What was stored is safe; ask again."}, 503)
 
 
 def _refusal(request: Request) -> str | None:

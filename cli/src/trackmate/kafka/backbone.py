@@ -34,6 +34,8 @@ from trackmate_contract.record import Record
 from trackmate_ingest.kafka_log import KafkaLog
 from trackmate_ingest.log import Log
 
+_SESSION_MS = 6000  # the least that brokers allow: after a kill -9 one starts again and waits
+
 
 class KafkaGroup:
     """A pipeline's standing. Keeps trackmate.backbone.Group."""
@@ -97,6 +99,7 @@ class KafkaBackbone:
         self._affiliate = affiliate
         self._database = database
         self._settings: Mapping[str, Any] = {"bootstrap.servers": bootstrap}
+        self._reading = {**self._settings, "session.timeout.ms": _SESSION_MS}
         self._topics = Topics(bootstrap)
         self._groups = Groups(affiliate, lambda: self._settings)
         self._log = KafkaLog(affiliate, self._settings)
@@ -112,7 +115,7 @@ class KafkaBackbone:
         streams = self._streams if reads.stream is None else (reads.stream,)
         reading = Reading(self._affiliate, reads.pipeline, streams, start)
         asking = FileAsking(self._database, reads.pipeline)
-        standing = KafkaStanding(reading, lambda: self._settings, self._groups, asking)
+        standing = KafkaStanding(reading, lambda: self._reading, self._groups, asking)
         return KafkaGroup(reads, standing, asking, await self._log_id(streams))
 
     async def _log_id(self, streams: Sequence[str]) -> str:
@@ -174,6 +177,7 @@ class KafkaBackbone:
 
     async def close(self) -> None:
         await self._log.close()
+        await asyncio.to_thread(self._groups.close)
 
 
 def _by_place(offsets: Mapping[tuple[str, int], int], names: Mapping[str, str]) -> dict[Place, int]:

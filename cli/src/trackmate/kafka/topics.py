@@ -9,6 +9,7 @@ from confluent_kafka import KafkaException
 from confluent_kafka.admin import AdminClient, NewPartitions, NewTopic
 
 from trackmate.backbone import Unready
+from trackmate_consume.kafka_groups import QUIET
 from trackmate_contract.affiliate import Affiliate, Stream
 from trackmate_contract.names import dead_letter_topic, topic
 from trackmate_ingest.kafka_topics import HEADERS
@@ -24,7 +25,7 @@ class Topics:
 
     def __init__(self, bootstrap: str) -> None:
         self._bootstrap = bootstrap
-        self._admin = AdminClient({"bootstrap.servers": bootstrap})
+        self._admin = AdminClient({"bootstrap.servers": bootstrap, **QUIET})
 
     def carry(self, affiliate: Affiliate) -> None:
         """Make or grow the topics of its streams."""

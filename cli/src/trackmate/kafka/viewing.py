@@ -3,6 +3,7 @@ Records on Kafka for those who look on, as they are and as they come. They join 
 """
 
 import asyncio
+import logging
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from threading import Lock
@@ -13,6 +14,8 @@ from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Topic
 from trackmate.backbone import Wanted
 from trackmate_consume.kafka_source import record_of
 from trackmate_contract.record import Record
+
+_log = logging.getLogger("trackmate.kafka")
 
 _ASKED_S = 10.0
 _TURN = 500  # records
@@ -34,6 +37,7 @@ class Onlooker:
                 "enable.auto.commit": False,
                 "auto.offset.reset": "earliest",
                 "allow.auto.create.topics": False,
+                "logger": _log,
             }
         )
         self._turn = Lock()

@@ -1,18 +1,38 @@
 """
 What consumer groups have committed, asked from outside: nobody joins one to look at its books.
+
+By a consumer of the group, not by an AdminClient: with that, the answer of a coordinator that moves
+ends the process (librdkafka 2.16, `rd_kafka_handle_OffsetFetch` on a client without a group).
 """
 
-from collections.abc import Callable, Iterable, Mapping
+import logging
+import threading
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
-from confluent_kafka import ConsumerGroupTopicPartitions, KafkaException, TopicPartition
-from confluent_kafka.admin import AdminClient, OffsetSpec
+from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
+from confluent_kafka.admin import AdminClient, ClusterMetadata, OffsetSpec
 
 from trackmate_consume.kafka_positions import Position, from_metadata
 from trackmate_consume.kafka_source import DEAD
 from trackmate_consume.ledger import Place
 
+_log = logging.getLogger("trackmate.kafka")
+
+QUIET = {"log_level": 2}
+"""Of an AdminClient: its faults are raised, and it cannot be given a logger."""
+
 _ASKED_S = 10.0
+_ASK_AGAIN_S = 0.1
+_MOVING = frozenset(
+    {
+        KafkaError.COORDINATOR_LOAD_IN_PROGRESS,
+        KafkaError.COORDINATOR_NOT_AVAILABLE,
+        KafkaError.NOT_COORDINATOR,
+        KafkaError._WAIT_COORD,  # noqa: SLF001 - it has no other name
+    }
+)
 
 
 class Groups:
@@ -22,19 +42,39 @@ class Groups:
         self._prefix = f"{affiliate}."
         self._settings = settings
         self._admin: AdminClient | None = None
+        self._consumers: dict[str, Consumer] = {}
+        self._turn = threading.Lock()
 
     def positions(self, name: str) -> dict[Place, Position]:
         """What a group committed. Raises KafkaException, and Unreadable where it is not ours."""
-        asked = [ConsumerGroupTopicPartitions(name)]
-        found = self.admin.list_consumer_group_offsets(asked, request_timeout=_ASKED_S)
+        with self._turn:
+            found = self._committed(name)
         positions = {}
-        for one in found[name].result().topic_partitions:
+        for one in found:
             if one.error:
                 raise KafkaException(one.error)
             if one.offset >= 0:
                 place = self._stream(one.topic), one.partition
                 positions[place] = from_metadata(one.offset, one.metadata or "")
         return positions
+
+    def _committed(self, name: str) -> Sequence[TopicPartition]:
+        """A coordinator that moves or has just started is asked again."""
+        asked = [
+            TopicPartition(topic, number)
+            for topic, known in self._known().topics.items()
+            if topic.startswith(self._prefix)
+            for number in known.partitions
+        ]
+        until = time.monotonic() + _ASKED_S
+        while asked:
+            try:
+                return list(self._consumer(name).committed(asked, timeout=_ASKED_S))
+            except KafkaException as fault:
+                if fault.args[0].code() not in _MOVING or time.monotonic() > until:
+                    raise
+                time.sleep(_ASK_AGAIN_S)
+        return []
 
     def ends(self, topics: Iterable[str]) -> dict[tuple[str, int], int]:
         """The offsets behind the last records, by topic and partition."""
@@ -44,8 +84,15 @@ class Groups:
         """The offsets of the oldest records that are kept."""
         return self._offsets(topics, OffsetSpec.earliest())  # type: ignore[no-untyped-call]
 
+    def close(self) -> None:
+        """Let go of the connections; they come back when they are needed."""
+        with self._turn:
+            for consumer in self._consumers.values():
+                consumer.close()
+            self._consumers.clear()
+
     def _offsets(self, topics: Iterable[str], spec: OffsetSpec) -> dict[tuple[str, int], int]:
-        known = self.admin.list_topics(timeout=_ASKED_S).topics
+        known = self._known().topics
         asked = {
             TopicPartition(name, number): spec
             for name in topics
@@ -57,12 +104,26 @@ class Groups:
         found = self.admin.list_offsets(asked, request_timeout=_ASKED_S)
         return {(one.topic, one.partition): answer.result().offset for one, answer in found.items()}
 
+    def _known(self) -> ClusterMetadata:
+        return self.admin.list_topics(timeout=_ASKED_S)
+
     def _stream(self, topic: str) -> str:
         name = topic.removeprefix(self._prefix)
         return DEAD if name.endswith(".dead") else name
 
+    def _consumer(self, name: str) -> Consumer:
+        if name not in self._consumers:
+            settings = {
+                **self._settings(),
+                "group.id": name,
+                "enable.auto.commit": False,
+                "logger": _log,
+            }
+            self._consumers[name] = Consumer(settings)
+        return self._consumers[name]
+
     @property
     def admin(self) -> AdminClient:
         if self._admin is None:
-            self._admin = AdminClient(dict(self._settings()))
+            self._admin = AdminClient({**self._settings(), **QUIET})
         return self._admin

@@ -3,6 +3,7 @@ Reads a pipeline's dead-letter topic: what waits in it, and the letters themselv
 open between two looks: most pipelines have no dead letters, and an open reader costs threads.
 """
 
+import logging
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
@@ -15,6 +16,8 @@ from trackmate_consume.letterbox import Answered, Letterbox, Waiting
 from trackmate_consume.letters import Kept
 from trackmate_consume.sink import Down
 from trackmate_contract.names import dead_letter_topic, group
+
+_log = logging.getLogger("trackmate.kafka")
 
 _ASKED_S = 10.0
 _TURN = 1000  # records
@@ -111,7 +114,7 @@ class KafkaLetterbox:
         consumer.assign([TopicPartition(self.topic, 0, first)])
         at = first
         while at < until:
-            messages = consumer.consume(_TURN, _ASKED_S)
+            messages = consumer.consume(min(_TURN, until - at), _ASKED_S)  # waits for all of them
             if not messages:
                 raise Unread(f"Kafka did not give {self.topic} from {at} on, in {_ASKED_S:.0f} s")
             for message in messages:
@@ -136,6 +139,7 @@ class KafkaLetterbox:
             "auto.offset.reset": "earliest",
             "allow.auto.create.topics": False,
             "check.crcs": True,
+            "logger": _log,
         }
         try:
             with closing(Consumer(settings)) as consumer:

@@ -7,6 +7,7 @@ and no bytes. `letterbox` says what they mean together.
 """
 
 import asyncio
+import logging
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
@@ -18,6 +19,8 @@ from trackmate_consume.letters import DeadLetter
 from trackmate_consume.sink import Down
 from trackmate_contract.names import dead_letter_topic
 from trackmate_contract.record import Header, Record, from_headers, to_headers
+
+_log = logging.getLogger("trackmate.kafka")
 
 _SURE_S = 10.0  # until the brokers have a letter, or it is tried again
 
@@ -86,7 +89,7 @@ class KafkaLetters:
 
     def _produce(self, puts: Sequence[Put]) -> None:
         if self._producer is None:
-            self._producer = Producer({**self._settings(), **PROMISES})
+            self._producer = Producer({**self._settings(), **PROMISES, "logger": _log})
         producer = self._producer
         faults: list[KafkaError] = []
 

@@ -42,9 +42,11 @@ _MOST = 1000  # records that wait to be taken
 _MOST_BYTES = 16 << 20  # of them
 _POLL_S = 0.1
 _ASKED_S = 10.0  # for an answer of the brokers
+_SESSION_MS = 10_000  # until others take over from a process that was killed
 _SETTLE_S = 20.0  # that a partition which is taken away waits for what was handed out of it
 
 _log = logging.getLogger("trackmate.consume")
+_kafka_log = logging.getLogger("trackmate.kafka")  # what librdkafka says by itself
 
 Settings = Mapping[str, Any]
 """Of librdkafka, by its own names."""
@@ -116,6 +118,8 @@ class _Held:
     """The offset behind the last that was handed out."""
     taken: int
     """The offset behind the last that came from the brokers."""
+    end: int = 0
+    """The log's end as the last fetch told it."""
     waiting: deque[tuple[Record, int]] = field(default_factory=deque)
     """Records and their bytes, to be handed out."""
     ages: deque[tuple[int, int]] = field(default_factory=deque)
@@ -171,9 +175,18 @@ class KafkaSource:
         self._leaving = False  # a partition is taken away: hand out no more until it is gone
         self._paused = False
         self._ending = False
+        self._renewed: tuple[str, str] | None = None
         self.assignments = 0
         """How often partitions came to this member."""
-        self._consumer = Consumer({**settings, **PROMISES, "group.id": reading.group})
+        self._consumer = Consumer(
+            {
+                "session.timeout.ms": _SESSION_MS,
+                **settings,
+                **PROMISES,
+                "group.id": reading.group,
+                "logger": _kafka_log,
+            }
+        )
         self._consumer.subscribe(
             list(reading.topics), on_assign=self._assign, on_revoke=self._revoke, on_lost=self._lose
         )
@@ -221,29 +234,18 @@ class KafkaSource:
 
     def renew(self, user: str, password: str) -> None:
         """Log in with these from the next connection on; those that there are stay."""
-        self._consumer.set_sasl_credentials(user, password)
+        self._renewed = user, password
 
     @property
     def figures(self) -> "Figures":
         """Of the partitions that this member has."""
         with self._lock:
-            held = dict(self._held)
-            ages = [one.ages[0][1] for one in held.values() if one.ages]
-        return Figures(
-            {place: one.position for place, one in held.items()},
-            {place: self._high(place, one.position.next) for place, one in held.items()},
-            min(ages, default=None),
-        )
-
-    def _high(self, place: Place, least: int) -> int:
-        """The log's end as the last fetch told it."""
-        stream, partition = place
-        there = TopicPartition(self._reading.topic(stream), partition)
-        try:
-            _, high = self._consumer.get_watermark_offsets(there, cached=True)
-        except (KafkaException, RuntimeError):  # it is closed
-            return least
-        return max(high, least)
+            ages = [one.ages[0][1] for one in self._held.values() if one.ages]
+            return Figures(
+                {place: one.position for place, one in self._held.items()},
+                {place: max(one.end, one.position.next) for place, one in self._held.items()},
+                min(ages, default=None),
+            )
 
     @property
     def leaving(self) -> bool:
@@ -311,15 +313,29 @@ class KafkaSource:
     def _poll_on(self) -> None:
         try:
             while not self._ending:
+                self._log_in_anew()
                 self._commit_asked()
                 self._make_room()
-                self._keep(self._consumer.consume(_MOST if not self._paused else 1, _POLL_S))
+                self._keep(self._polled())
+                self._note_ends()
         except Exception as fault:  # noqa: BLE001 - told to the one who reads
             self._fail(fault)
         finally:
             self._commit_asked()
             with suppress(KafkaException, RuntimeError):
                 self._consumer.close()
+
+    def _polled(self) -> list[Message]:
+        """What is there as soon as anything is: `consume` alone waits for as many as asked for."""
+        first = self._consumer.poll(_POLL_S)
+        if first is None:
+            return []
+        return [first] if self._paused else [first, *self._consumer.consume(_MOST - 1, 0)]
+
+    def _log_in_anew(self) -> None:
+        renewed, self._renewed = self._renewed, None
+        if renewed is not None:
+            self._consumer.set_sasl_credentials(*renewed)
 
     def _commit_asked(self) -> None:
         """All commits are this thread's: one of another would wait for this one to poll."""
@@ -372,6 +388,14 @@ class KafkaSource:
                 raise KafkaException(error)
         if messages:
             self._wake()
+
+    def _note_ends(self) -> None:
+        """Asked on this thread alone: another one would wait for the client between two polls."""
+        for place, held in self._held.items():
+            stream, partition = place
+            there = TopicPartition(self._reading.topic(stream), partition)
+            _, high = self._consumer.get_watermark_offsets(there, cached=True)
+            held.end = max(held.end, high)
 
     def _keep_one(self, message: Message) -> None:
         record = record_of(message, self._reading.topics)

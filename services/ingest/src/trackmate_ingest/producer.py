@@ -17,6 +17,7 @@ _POLL_S = 0.1  # how soon the thread sees that it is to end
 _FLUSH_S = 8.0
 
 _log = logging.getLogger("trackmate.ingest")
+_kafka_log = logging.getLogger("trackmate.kafka")  # what librdkafka says by itself
 
 Settings = Mapping[str, Any]
 """Of librdkafka, by its own names."""
@@ -58,7 +59,7 @@ class AckingProducer:
         self._settled: list[Pending] = []
         self._ending = False
         self._said = ""
-        self._producer = Producer({**settings, "error_cb": self._note})
+        self._producer = Producer({**settings, "error_cb": self._note, "logger": _kafka_log})
         self._thread = threading.Thread(target=self._poll_on, name="kafka", daemon=True)
         self._thread.start()
 

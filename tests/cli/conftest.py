@@ -1,0 +1,56 @@
+"""
+What the commands say of a running instance, they say on both backbones: tests that take
+`start_anywhere` are run on the embedded log and on Kafka.
+"""
+
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from typing import Any
+
+import pytest
+
+from kafka_broker import Cluster, kafka_brokers
+from running import Dev
+
+
+@pytest.fixture(scope="module")
+def opened() -> Iterator[ExitStack]:
+    with ExitStack() as stack:
+        yield stack
+
+
+@pytest.fixture(scope="module")
+def cluster_once(opened: ExitStack) -> Callable[[], Cluster]:
+    """The module's broker, started when it is first asked for."""
+    kept: list[Cluster] = []
+
+    def cluster() -> Cluster:
+        if not kept:
+            kept.append(opened.enter_context(kafka_brokers()))
+        return kept[0]
+
+    return cluster
+
+
+@pytest.fixture(params=["embedded", pytest.param("kafka", marks=pytest.mark.needs("kafka"))])
+def start_anywhere(
+    request: pytest.FixtureRequest,
+    start_dev: Callable[..., Dev],
+    cluster_once: Callable[[], Cluster],
+) -> Iterator[Callable[..., Dev]]:
+    """As `start_dev`, with an empty Kafka in the embedded log's place or without."""
+    if request.param == "embedded":
+        yield start_dev
+        return
+    cluster = cluster_once()
+    started: list[Dev] = []
+
+    def begin(*arguments: str, **more: Any) -> Dev:
+        started.append(start_dev("--kafka", cluster.bootstrap, *arguments, **more))
+        return started[-1]
+
+    yield begin
+    for dev in started:
+        if dev.process.poll() is None:
+            dev.stop()  # a member that is killed is waited for by the next
+    cluster.empty()
