@@ -407,3 +407,25 @@ def test_a_dead_letter_that_is_gone_is_a_fault_of_the_books(
         assert ledger(database).faults == ("pipeline 'crm': 1 dead letters counted, 0 kept",)
 
     with_file(act)
+
+
+def test_a_letter_is_withdrawn_whose_event_was_delivered_after_a_crash(
+    with_file: Callable[[Act], None],
+) -> None:
+    """Put aside, killed before the commit; and when it is read again, the sink takes it."""
+
+    async def act(database: Database) -> None:
+        await append(database, "a", "b")
+        await begun(database)
+        with closing(EmbeddedSource(database, CRM)) as reading:
+            records = (await reading.read(most=2, wait_s=0)).records
+        aside = [DeadLetter(record, "sink_refused", "no", 3) for record in records]
+        await EmbeddedLetters(database, "crm").put(aside)
+
+        await settle(database, Outcome.DELIVERED, Outcome.DEAD)
+
+        assert [letter.record.id for letter in kept(database)] == ["b"]
+        assert ledger(database).balanced
+        assert ledger(database).faults == ()
+
+    with_file(act)

@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 from trackmate.backbone import STORE, Reads
 from trackmate.embedded import log
-from trackmate_consume.ledger import Counts, Ledger, Line, Place, Settled, balance
+from trackmate_consume.ledger import Counts, Ledger, Line, Outcome, Place, Settled, balance
 from trackmate_contract.quantity import epoch_ms
 
 _TERMS = tuple(field.name for field in fields(Counts))
@@ -84,6 +84,7 @@ class Commit(NamedTuple):
 
 def commit(connection: sqlite3.Connection, commits: Sequence[Commit]) -> list[None]:
     for pipeline, settled in commits:
+        _withdraw(connection, pipeline, settled)
         for (stream, partition), offset in settled.positions.items():
             connection.execute(
                 "INSERT OR REPLACE INTO positions VALUES (?, ?, ?, ?)",
@@ -96,6 +97,30 @@ def commit(connection: sqlite3.Connection, commits: Sequence[Commit]) -> list[No
             {(outcome.value, reason): n for (outcome, reason), n in settled.reasons.items()},
         )
     return [None] * len(commits)
+
+
+def _withdraw(connection: sqlite3.Connection, pipeline: str, settled: Settled) -> None:
+    """
+    Remove the letters of events that are not dead: a crash came between such a letter and the
+    commit, and this time the sink took the event.
+    """
+    for (stream, partition), offset in settled.positions.items():
+        letters = connection.execute(
+            'SELECT "offset" FROM dead_letters WHERE pipeline = ?1 AND stream = ?2 '
+            'AND partition = ?3 AND "offset" < ?4 AND "offset" >= coalesce((SELECT next FROM '
+            "positions WHERE pipeline = ?1 AND stream = ?2 AND partition = ?3), 0)",
+            (pipeline, stream, partition, offset),
+        ).fetchall()
+        dead = {
+            one.offset
+            for one in (settled.verdicts if letters else ())
+            if one.outcome is Outcome.DEAD and (one.stream, one.partition) == (stream, partition)
+        }
+        connection.executemany(
+            "DELETE FROM dead_letters WHERE pipeline = ? AND stream = ? AND partition = ? "
+            'AND "offset" = ?',
+            [(pipeline, stream, partition, at) for (at,) in letters if at not in dead],
+        )
 
 
 def add(connection: sqlite3.Connection, pipeline: str, counts: Counts) -> None:

@@ -22,6 +22,7 @@ from trackmate_contract.record import Header, Record, from_headers, to_headers
 
 _log = logging.getLogger("trackmate.kafka")
 
+_PARTITION_OF_ALL = 0  # what becomes of a letter must come behind it
 _SURE_S = 10.0  # until the brokers have a letter, or it is tried again
 
 PROMISES: Mapping[str, Any] = {
@@ -99,7 +100,14 @@ class KafkaLetters:
 
         try:
             for key, value, headers in puts:
-                producer.produce(self._topic, value, key, on_delivery=delivered, headers=headers)
+                producer.produce(
+                    self._topic,
+                    value,
+                    key,
+                    _PARTITION_OF_ALL,
+                    on_delivery=delivered,
+                    headers=headers,
+                )
             left = producer.flush(_SURE_S + 1)
         except (BufferError, KafkaException) as fault:
             self.close()  # whatever state it is in
