@@ -301,6 +301,16 @@ Folder = Annotated[
     ),
 ]
 
+File = Annotated[
+    str,
+    text(
+        "a file",
+        "its path without control characters, like '/etc/trackmate/keys/keys.json'",
+        pattern=_LINE,
+        longest=1_024,
+    ),
+]
+
 Collection = Annotated[
     str,
     text(

@@ -8,14 +8,12 @@ them take the same ones and say the same about the others.
 from collections.abc import Callable, Iterator, Mapping
 from difflib import get_close_matches
 
-from pydantic import ValidationError
-
 from . import rules
 from .affiliate import Affiliate
 from .faults import Fault, Faulty, Place
 from .pipeline import Pipeline
 from .quantity import quoted
-from .sentences import sentences
+from .sentences import made, without_nulls
 
 _KINDS: dict[str, tuple[type[Affiliate | Pipeline], Callable[[Place], Iterator[Fault]]]] = {
     "Affiliate": (Affiliate, rules.affiliate),
@@ -39,19 +37,12 @@ def parse(document: object) -> Affiliate | Pipeline:
     """
     if not isinstance(document, Mapping):
         raise Faulty((Fault("", f"{quoted(document)} is not a manifest; begin with apiVersion"),))
-    present = _without_nulls({**document, "status": None})
+    present = without_nulls({**document, "status": None})
     kind = Place("", present).at("kind")
     if str(kind.value) not in _KINDS:
         raise Faulty((_wrong_kind(kind),))
     model, relate = _KINDS[str(kind.value)]
-    related = tuple(relate(Place("", present)))
-    try:
-        made = model.model_validate(present)
-    except ValidationError as errors:
-        raise Faulty((*sentences(errors.errors(), model), *related)) from None
-    if related:
-        raise Faulty(related)
-    return made
+    return made(model, present, related=relate(Place("", present)))
 
 
 def _wrong_kind(kind: Place) -> Fault:
@@ -60,12 +51,3 @@ def _wrong_kind(kind: Place) -> Fault:
     close = get_close_matches(str(kind.value).capitalize(), _KINDS, n=1)
     cure = f"did you mean {close[0]!r}?" if close else "write Affiliate or Pipeline"
     return kind.fault(f"{quoted(kind.value)} is not a kind of Trackmate; {cure}")
-
-
-def _without_nulls(value: object) -> object:
-    """The API server drops nulls before it fills in defaults; so does everybody else."""
-    if isinstance(value, Mapping):
-        return {str(k): _without_nulls(v) for k, v in value.items() if v is not None}
-    if isinstance(value, list):
-        return [_without_nulls(item) for item in value]
-    return value

@@ -3,16 +3,39 @@ Pydantic's findings in words that need no knowledge of pydantic. A kind of findi
 `_MESSAGES` is a mistake of ours, and raises KeyError.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from difflib import get_close_matches
-from typing import get_args
+from typing import TypeVar, get_args
 
-from pydantic import BaseModel
+from pydantic import BaseModel, ValidationError
 from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails
 
-from .faults import Fault
+from .faults import Fault, Faulty
 from .quantity import quoted
+
+Model = TypeVar("Model", bound=BaseModel)
+
+
+def made(model: type[Model], document: object, *, related: Iterable[Fault] = ()) -> Model:
+    """What the document says; raises Faulty with what is wrong in it, and what was `related`."""
+    also = tuple(related)
+    try:
+        found = model.model_validate(document)
+    except ValidationError as errors:
+        raise Faulty((*sentences(errors.errors(), model), *also)) from None
+    if also:
+        raise Faulty(also)
+    return found
+
+
+def without_nulls(value: object) -> object:
+    """The API server drops nulls before it fills in defaults; so does everybody else."""
+    if isinstance(value, Mapping):
+        return {str(k): without_nulls(v) for k, v in value.items() if v is not None}
+    if isinstance(value, list):
+        return [without_nulls(item) for item in value]
+    return value
 
 
 def sentences(errors: Iterable[ErrorDetails], root: type[BaseModel]) -> Iterator[Fault]:
