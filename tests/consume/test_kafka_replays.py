@@ -9,6 +9,7 @@ from collections import Counter
 from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager
 from itertools import count
+from typing import Any
 
 import pytest
 import uvloop
@@ -173,7 +174,7 @@ class Desk:
 def produce(cluster: Cluster, affiliate: str, *values: bytes) -> None:
     producer = Producer(cluster.settings())
     for number, value in enumerate(values):
-        headers = [*to_headers(value.decode(), Stamp(AT_MS + number, "web"))]
+        headers: list[Any] = [*to_headers(value.decode(), Stamp(AT_MS + number, "web"))]
         producer.produce(
             f"{affiliate}.events",
             value,

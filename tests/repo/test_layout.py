@@ -41,7 +41,15 @@ def tracked(*patterns: str) -> list[Path]:
 
 def test_nothing_can_be_imported_from_beside_src() -> None:
     """A Python file right under operator/ would shadow the standard library's module."""
-    parts = ("contract", "operator", "services", "services/ingest", "services/consume", "cli")
+    parts = (
+        "contract",
+        "programs",
+        "operator",
+        "services",
+        "services/ingest",
+        "services/consume",
+        "cli",
+    )
     assert [file for part in parts for file in (ROOT / part).glob("*.py")] == []
 
 

@@ -23,6 +23,7 @@ from .sentences import made, without_nulls
 from .specs import Spec, yaml_name
 
 _FORMS = {DURATION: "duration", SIZE: "size"}
+_KINDS = {"string": "text", "integer": "number", "boolean": "true | false", "array": "list"}
 _STEP = "__"
 
 Documents = dict[str, Any]
@@ -207,13 +208,13 @@ def _form(schema: Documents) -> str:
         return _FORMS[schema["pattern"]]
     if "$ref" in schema:
         return "fields"
-    return {"string": "text", "integer": "number", "boolean": "true | false"}[schema["type"]]
+    return _KINDS[schema["type"]]
 
 
 def _default(field: FieldInfo, form: str) -> str:
     if field.is_required():
         return "required"
-    if field.default is None or isinstance(field.default, Spec):
+    if field.default is None or field.default == () or isinstance(field.default, Spec):
         return ""
     if form == "duration":
         return f"{field.default}s"

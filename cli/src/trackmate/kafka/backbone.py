@@ -11,7 +11,7 @@ from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
-from confluent_kafka import KafkaException, TopicCollection
+from confluent_kafka import KafkaException
 
 from trackmate.backbone import STORE, Group, Reads, Wanted
 from trackmate.embedded.books import documents_missing
@@ -116,14 +116,9 @@ class KafkaBackbone:
         reading = Reading(self._affiliate, reads.pipeline, streams, start)
         asking = FileAsking(self._database, reads.pipeline)
         standing = KafkaStanding(reading, lambda: self._reading, self._groups, asking)
-        return KafkaGroup(reads, standing, asking, await self._log_id(streams))
-
-    async def _log_id(self, streams: Sequence[str]) -> str:
-        """Of the topic: a topic that is made again has another."""
-        names = TopicCollection([topic(self._affiliate, stream) for stream in streams])
-        found = self._groups.admin.describe_topics(names)
-        topics = await asyncio.gather(*(asyncio.wrap_future(one) for one in found.values()))
-        return "-".join(str(one.topic_id) for one in topics[:1])
+        name = topic(self._affiliate, streams[0])
+        log_id = await asyncio.to_thread(self._groups.topic_id, name)
+        return KafkaGroup(reads, standing, asking, log_id)
 
     def ledger(self, groups: Sequence[Group]) -> Ledger:
         try:

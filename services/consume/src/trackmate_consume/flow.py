@@ -20,7 +20,7 @@ from trackmate_consume.ledger import Outcome
 from trackmate_consume.letters import SINK_REFUSED, DeadLetter, DeadLetters
 from trackmate_consume.program import Dead, Filtered, Result
 from trackmate_consume.sink import Disabled, Down, Refused, Sink, Translated
-from trackmate_consume.source import Source
+from trackmate_consume.source import Ended, Source
 from trackmate_consume.storm import Storm
 from trackmate_consume.waiting import Entry, Waiting
 from trackmate_consume.window import Window
@@ -85,6 +85,8 @@ class Flow:
         self.last_error = ""
         self.settled = 0
         """Events since the start."""
+        self.reads = False
+        """Whether the source gave anything, if only that it reads."""
         self.going = asyncio.Event()
         """Cleared while the pipeline is paused."""
         self._ends = ends
@@ -163,6 +165,7 @@ class Flow:
             fetched = await self._persist(
                 lambda: self._ends.source.read(most=_READ_MOST, wait_s=self._pace.wait_s)
             )
+            self.reads = True
             if fetched is None:
                 return
             if not fetched.records:
@@ -380,6 +383,8 @@ class Flow:
         while True:
             try:
                 result = await attempt()
+            except Ended:
+                raise
             except Exception as fault:  # noqa: BLE001 - see above
                 self._say(fault)
                 tries += 1

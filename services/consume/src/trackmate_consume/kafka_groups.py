@@ -11,7 +11,13 @@ import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
-from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
+from confluent_kafka import (
+    Consumer,
+    KafkaError,
+    KafkaException,
+    TopicCollection,
+    TopicPartition,
+)
 from confluent_kafka.admin import AdminClient, ClusterMetadata, OffsetSpec
 
 from trackmate_consume.kafka_positions import Position, from_metadata
@@ -84,9 +90,15 @@ class Groups:
         """The offsets of the oldest records that are kept."""
         return self._offsets(topics, OffsetSpec.earliest())  # type: ignore[no-untyped-call]
 
+    def topic_id(self, topic: str) -> str:
+        """One that is made again has another. Raises KafkaException."""
+        asked = self.admin.describe_topics(TopicCollection([topic]), request_timeout=_ASKED_S)
+        return str(asked[topic].result().topic_id)
+
     def close(self) -> None:
-        """Let go of the connections; they come back when they are needed."""
+        """Let go of the connections; they come back, with the settings of then, when needed."""
         with self._turn:
+            self._admin = None
             for consumer in self._consumers.values():
                 consumer.close()
             self._consumers.clear()

@@ -61,6 +61,7 @@ class KafkaLetters:
         self._topic = dead_letter_topic(affiliate, pipeline)
         self._settings = settings
         self._producer: Producer | None = None
+        self._stale = False
         self._turn = asyncio.Lock()
 
     async def put(self, letters: Sequence[DeadLetter]) -> None:
@@ -77,6 +78,10 @@ class KafkaLetters:
             [(_place(origin), None, to_answer_headers(one)) for origin, one in answers]
         )
 
+    def renew(self) -> None:
+        """The settings have changed: the next letters go with the new ones."""
+        self._stale = True
+
     def close(self) -> None:
         """Let go of the connections."""
         if self._producer is not None:
@@ -89,6 +94,9 @@ class KafkaLetters:
             await asyncio.to_thread(self._produce, puts)
 
     def _produce(self, puts: Sequence[Put]) -> None:
+        if self._stale:
+            self._stale = False
+            self.close()
         if self._producer is None:
             self._producer = Producer({**self._settings(), **PROMISES, "logger": _log})
         producer = self._producer

@@ -33,7 +33,7 @@ from confluent_kafka import (
 from trackmate_consume.kafka_positions import Position, Stretch, from_metadata, to_metadata
 from trackmate_consume.ledger import Place, Settled, Verdict
 from trackmate_consume.sink import Down
-from trackmate_consume.source import Fetched
+from trackmate_consume.source import Ended, Fetched
 from trackmate_contract.names import dead_letter_topic, group, replay_group, topic
 from trackmate_contract.quantity import epoch_ms
 from trackmate_contract.record import Record, Stamp, from_headers
@@ -63,7 +63,7 @@ PROMISES: Settings = {
 }
 
 
-class Reassigned(Exception):  # noqa: N818 - what happened
+class Reassigned(Ended):
     """Partitions went to another member before all that was handed out of them was settled."""
 
 
@@ -175,6 +175,7 @@ class KafkaSource:
         self._leaving = False  # a partition is taken away: hand out no more until it is gone
         self._paused = False
         self._ending = False
+        self._said = False  # that partitions came
         self._renewed: tuple[str, str] | None = None
         self.assignments = 0
         """How often partitions came to this member."""
@@ -196,22 +197,24 @@ class KafkaSource:
     # the event loop's side
 
     async def read(self, *, most: int, wait_s: float) -> Fetched | None:
-        """Raises Reassigned, and what the brokers refuse."""
         while not self._any():
             if self._ended():
                 return None
+            if self._held and not self._said:
+                self._said = True
+                return Fetched(())
             await self._came.wait()
+        self._said = True
         if wait_s and not self._any(most):
             with suppress(TimeoutError):
                 await asyncio.wait_for(self._filled(most), wait_s)
         return self._take(most)
 
     async def commit(self, settled: Settled) -> None:
-        """Raises Down."""
         asked = _Commit(settled.verdicts, self._loop.create_future())
         with self._lock:
             if not self._thread.is_alive():
-                raise Down("the consumer has ended")
+                raise self._fault or Ended("the consumer has ended")
             self._asked.append(asked)
             self._told.notify_all()
         await asked.done
@@ -318,12 +321,29 @@ class KafkaSource:
                 self._make_room()
                 self._keep(self._polled())
                 self._note_ends()
+        except KafkaException as fault:
+            self._fail(Ended(self._words(fault.args[0])))
         except Exception as fault:  # noqa: BLE001 - told to the one who reads
-            self._fail(fault)
+            _log.exception("reading failed")
+            self._fail(Ended(f"reading failed: {fault}"))
         finally:
             self._commit_asked()
             with suppress(KafkaException, RuntimeError):
                 self._consumer.close()
+
+    def _words(self, error: KafkaError) -> str:
+        """What the brokers refuse, with the cure."""
+        topics = ", ".join(self._reading.topics)
+        if error.code() == KafkaError.GROUP_AUTHORIZATION_FAILED:
+            group = self._reading.group
+            return f"Kafka does not let its user join the group {group!r}; allow it Read on it"
+        if error.code() == KafkaError.TOPIC_AUTHORIZATION_FAILED:
+            return f"Kafka does not let its user read {topics}; allow it Read and Describe on it"
+        if error.code() in {KafkaError.UNKNOWN_TOPIC_OR_PART, KafkaError._UNKNOWN_TOPIC}:  # noqa: SLF001
+            return f"Kafka has no topic {topics}; make it, or name another stream"
+        if error.code() == KafkaError._AUTHENTICATION:  # noqa: SLF001
+            return f"Kafka does not take its user or password: {error.str()}"
+        return f"Kafka cannot be read: {error.str()}"
 
     def _polled(self) -> list[Message]:
         """What is there as soon as anything is: `consume` alone waits for as many as asked for."""
@@ -548,6 +568,7 @@ _REFUSALS = frozenset(
         KafkaError.GROUP_AUTHORIZATION_FAILED,
         KafkaError.UNKNOWN_TOPIC_OR_PART,
         KafkaError._AUTHENTICATION,  # noqa: SLF001
+        KafkaError._UNKNOWN_TOPIC,  # noqa: SLF001
     }
 )
 

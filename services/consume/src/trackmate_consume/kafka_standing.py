@@ -53,9 +53,11 @@ class KafkaStanding:
         return Figures({}, {}, None) if self._source is None else self._source.figures
 
     def renew(self, user: str, password: str) -> None:
-        """Log in with these from the next connection on."""
+        """Log in with these from the next connection on; blocks for a moment."""
         if self._source is not None:
             self._source.renew(user, password)
+        self.letters.renew()
+        self._groups.close()
 
     def books(self, positions: Mapping[Place, Position], edges: Edges, letters_end: int) -> Books:
         """From what its group committed. Blocks; raises Down."""

@@ -13,7 +13,7 @@ from trackmate_consume.backoff import backoff_s
 from trackmate_consume.flow import Ends, Flow, Pace, Program
 from trackmate_consume.letters import DeadLetters
 from trackmate_consume.sink import Down, Sink, Unfit
-from trackmate_consume.source import Source
+from trackmate_consume.source import Ended, Source
 
 _LONGEST_WAIT_S = 30.0  # until a sink that could not be opened is tried again
 _DRAIN_S = 5.0
@@ -101,6 +101,7 @@ class Pipeline:
         self._parts = parts
         self._pace = pace
         self._opening: Exception | None = None
+        self._source_fault: Exception | None = None
         self._flows: list[Flow] = []
         self._settled_before = 0
 
@@ -114,6 +115,8 @@ class Pipeline:
             words = f"{self._opening.path}: {self._opening}"
             return Condition(ready=False, reason="SinkUnfit", message=words)
         error = self.last_error
+        if error and error == self._source_words:
+            return Condition(ready=False, reason="SourceDown", message=error)
         if error:
             down = self._opening or any(flow.outage for flow in self._flows)
             reason = "SinkDown" if down else "EventsRefused"
@@ -127,7 +130,15 @@ class Pipeline:
         """The fault that holds it up now, in words; "" when none does."""
         if self._opening is not None:
             return str(self._opening) or type(self._opening).__name__
-        return next((flow.last_error for flow in self._flows if flow.last_error), "")
+        said = [self._source_words, *(flow.last_error for flow in self._flows)]
+        return next(filter(None, said), "")
+
+    @property
+    def _source_words(self) -> str:
+        """Why the last source ended; "" since another one reads."""
+        if self._source_fault is None or any(flow.reads for flow in self._flows):
+            return ""
+        return str(self._source_fault)
 
     @property
     def settled(self) -> int:
@@ -158,11 +169,19 @@ class Pipeline:
         while True:
             try:
                 await self._flow(None, self._parts.source(), self._parts.letters)
+            except Ended as fault:
+                self._note_ended(fault)
             except Exception as fault:  # noqa: BLE001 - a fault of ours must not end it
                 self._opening = fault
                 _log.exception("failed", extra={"fields": {"pipeline": self.name}})
             tries += 1
             await asyncio.sleep(backoff_s(tries, longest_s=_LONGEST_WAIT_S))
+
+    def _note_ended(self, fault: Ended) -> None:
+        if str(fault) != str(self._source_fault):
+            words = {"pipeline": self.name, "error": str(fault)}
+            _log.warning("reads anew", extra={"fields": words})
+        self._source_fault = fault
 
     async def _replay_on(self) -> None:
         while True:

@@ -1,0 +1,1 @@
+"""What the programs have in common, beside what they agree on: each is one on its own."""
