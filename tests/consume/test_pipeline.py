@@ -12,7 +12,7 @@ from trackmate_consume.ledger import Outcome, Settled
 from trackmate_consume.letters import DeadLetter
 from trackmate_consume.pipeline import Condition, Parts, Pipeline, Replay
 from trackmate_consume.sink import Disabled, Document, Down, Refused, Translated, Unfit
-from trackmate_consume.source import Fetched
+from trackmate_consume.source import Ended, Fetched
 from trackmate_contract.record import Record, Stamp
 
 DEADLINE = 20.0
@@ -237,6 +237,27 @@ def test_what_starts_paused_stays_paused() -> None:
             await asyncio.sleep(0.05)
             assert it.sink.taken == []
             assert pipeline.condition == Condition(ready=False, reason="Paused", message="by hand")
+
+    asyncio.run(scenario())
+
+
+def test_a_source_that_ended_is_said_and_another_goes_on_where_it_was() -> None:
+    class Lost(Fed):
+        """Its partitions went to another member."""
+
+        async def read(self, *, most: int, wait_s: float) -> Fetched | None:
+            raise Ended("Kafka has no topic acme.events; make it")
+
+    async def scenario() -> None:
+        it = Setup(record(0))
+        lost = [Lost(), Lost()]
+        it.sources = [*lost]
+        async with it.running() as pipeline:
+            await until(lambda: pipeline.condition.reason == "SourceDown", "said")
+            assert pipeline.condition.message == "Kafka has no topic acme.events; make it"
+            await until(lambda: it.source.position == 1, "another source reads")
+            assert pipeline.condition.ready
+        assert [one.closed for one in lost] == [True, True]
 
     asyncio.run(scenario())
 

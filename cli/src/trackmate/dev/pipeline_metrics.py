@@ -1,16 +1,19 @@
 """
-Metrics of every pipeline, read from the books when they are asked for.
+Metrics of every pipeline, read from the books when they are asked for. They are those of
+`trackmate-consume`; the parts of a pipeline are not told apart.
 """
 
+import logging
 from collections.abc import Iterator
-from dataclasses import asdict
 
-from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.core import Metric
 from prometheus_client.registry import Collector
 
 from trackmate.dev.instance import Instance
+from trackmate_consume.pipeline_metrics import Part, Shown, families
+from trackmate_consume.sink import Down
 
-_LABELS = ("affiliate", "pipeline")
+_log = logging.getLogger("trackmate.dev")
 
 
 class PipelineMetrics(Collector):
@@ -20,36 +23,25 @@ class PipelineMetrics(Collector):
         self._instance = instance
 
     def collect(self) -> Iterator[Metric]:
-        events = CounterMetricFamily(
-            "trackmate_pipeline_events", "Events settled, by term.", labels=(*_LABELS, "term")
-        )
-        documents = CounterMetricFamily(
-            "trackmate_pipeline_documents", "Documents made.", labels=_LABELS
-        )
-        waiting = GaugeMetricFamily(
-            "trackmate_pipeline_in_flight", "Events accepted and not settled.", labels=_LABELS
-        )
-        lag = GaugeMetricFamily(
-            "trackmate_pipeline_lag_seconds", "Age of the oldest of them.", labels=_LABELS
-        )
-        letters = GaugeMetricFamily(
-            "trackmate_pipeline_dead_letters", "Dead letters kept.", labels=_LABELS
-        )
-        ready = GaugeMetricFamily(
-            "trackmate_pipeline_ready", "1 while it runs as declared.", labels=_LABELS
-        )
+        yield from families(self._shown())
+
+    def _shown(self) -> Iterator[Shown]:
         for name, found in list(self._instance.affiliates.items()):
             pipelines = dict(found.pipelines.running)
-            for line in found.ledger().lines:
-                running, labels = pipelines.get(line.name), (name, line.name)
+            try:
+                lines = found.ledger().lines
+            except Down as fault:  # the others have figures all the same
+                _log.warning("no figures", extra={"fields": {"affiliate": name, "why": str(fault)}})
+                continue
+            for line in lines:
+                running = pipelines.get(line.name)
                 if running is None:  # it came or went meanwhile
                     continue
-                for term, count in asdict(line.counts).items():
-                    if term != "documents":
-                        events.add_metric((*labels, term), count)
-                documents.add_metric(labels, line.counts.documents)
-                waiting.add_metric(labels, line.in_flight)
-                lag.add_metric(labels, running.group.lag_seconds())
-                letters.add_metric(labels, running.group.waiting())
-                ready.add_metric(labels, int(running.pipeline.condition.ready))
-        yield from (events, documents, waiting, lag, letters, ready)
+                yield Shown(
+                    name,
+                    line.name,
+                    [Part(running.group.reads.stream or "", 0, line.counts, line.in_flight)],
+                    running.group.lag_seconds(),
+                    running.group.waiting(),
+                    running.pipeline.condition.ready,
+                )

@@ -30,7 +30,13 @@ from confluent_kafka import (
     TopicPartition,
 )
 
-from trackmate_consume.kafka_positions import Position, Stretch, from_metadata, to_metadata
+from trackmate_consume.kafka_positions import (
+    Position,
+    Stretch,
+    Unreadable,
+    from_metadata,
+    to_metadata,
+)
 from trackmate_consume.ledger import Place, Settled, Verdict
 from trackmate_consume.sink import Down
 from trackmate_consume.source import Ended, Fetched
@@ -323,6 +329,8 @@ class KafkaSource:
                 self._note_ends()
         except KafkaException as fault:
             self._fail(Ended(self._words(fault.args[0])))
+        except Unreadable as fault:
+            self._fail(Ended(str(fault)))
         except Exception as fault:  # noqa: BLE001 - told to the one who reads
             _log.exception("reading failed")
             self._fail(Ended(f"reading failed: {fault}"))
