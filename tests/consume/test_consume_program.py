@@ -14,7 +14,7 @@ from confluent_kafka import Producer
 
 from consuming import Consuming, check, consuming, start
 from kafka_broker import Cluster, kafka_brokers
-from kafka_users import GROUP, READ, allow, allow_consume, set_password
+from kafka_users import allow_consume, allow_group, set_password
 from receiver import Answer, Receiver, Request, receiving
 from trackmate_contract.record import Stamp, to_headers
 from waiting_for import wait_until
@@ -254,7 +254,7 @@ def test_the_check_says_which_group_may_not_be_joined(
 ) -> None:
     set_password(cluster, "half", "secret-0")
     allow_consume(cluster, "half", affiliate, "other", "events")
-    allow(cluster, "half", GROUP, "unrelated", READ)
+    allow_group(cluster, "half", "unrelated")
     settings["kafka"]["sasl"]["username"] = "half"
     settings["pipeline"] = "crm"
     allow_consume(cluster, "half", affiliate, "none", "events")

@@ -9,18 +9,10 @@ from collections.abc import Iterator
 
 import pytest
 import uvloop
-from confluent_kafka.admin import (
-    AclBinding,
-    AclOperation,
-    AclPermissionType,
-    ResourcePatternType,
-    ResourceType,
-    ScramCredentialInfo,
-    ScramMechanism,
-    UserScramCredentialUpsertion,
-)
+from confluent_kafka.admin import AclOperation
 
 from kafka_broker import Cluster, kafka_brokers
+from kafka_users import allow, set_password
 from trackmate_contract.record import Event, Stamp
 from trackmate_ingest import kafka_log
 from trackmate_ingest.kafka_log import KafkaLog
@@ -37,26 +29,8 @@ ROTATIONS = 20
 def cluster() -> Iterator[Cluster]:
     with kafka_brokers(secured=True) as cluster:
         cluster.create("acme.events", "globex.events")
-        allow(cluster, "acme.events", AclOperation.WRITE)
+        allow(cluster, USER, "acme.events", AclOperation.WRITE)
         yield cluster
-
-
-def allow(cluster: Cluster, topic: str, operation: AclOperation) -> None:
-    literal, may = ResourcePatternType.LITERAL, AclPermissionType.ALLOW
-    binding = AclBinding(ResourceType.TOPIC, topic, literal, f"User:{USER}", "*", operation, may)
-    admin = cluster.admin()
-    for made in admin.create_acls([binding]).values():
-        made.result(timeout=20)
-
-
-def set_password(cluster: Cluster, password: str) -> None:
-    info = ScramCredentialInfo(ScramMechanism.SCRAM_SHA_512, 4096)
-    admin = cluster.admin()
-    changed = admin.alter_user_scram_credentials(
-        [UserScramCredentialUpsertion(USER, info, password.encode())]
-    )
-    for done in changed.values():
-        done.result(timeout=20)
 
 
 def event(number: int) -> Event:
@@ -66,7 +40,7 @@ def event(number: int) -> Event:
 def test_passwords_that_change_under_load_lose_nothing_and_refuse_nothing(
     cluster: Cluster,
 ) -> None:
-    set_password(cluster, "password-0")
+    set_password(cluster, USER, "password-0")
 
     async def scenario() -> tuple[int, int]:
         log = KafkaLog("acme", cluster.settings(USER, "password-0"))
@@ -90,7 +64,7 @@ def test_passwords_that_change_under_load_lose_nothing_and_refuse_nothing(
                 senders.create_task(send_on())
             await more(20)
             for number in range(1, ROTATIONS + 1):
-                await asyncio.to_thread(set_password, cluster, f"password-{number}")
+                await asyncio.to_thread(set_password, cluster, USER, f"password-{number}")
                 log.renew(cluster.settings(USER, f"password-{number}"))
                 await more(20)
             enough.set()
@@ -105,7 +79,7 @@ def test_passwords_that_change_under_load_lose_nothing_and_refuse_nothing(
 def test_a_wrong_password_is_said_and_heals(
     cluster: Cluster, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    set_password(cluster, "right")
+    set_password(cluster, USER, "right")
     short = {"delivery.timeout.ms": 3000, "socket.timeout.ms": 2000}
     monkeypatch.setattr(kafka_log, "PROMISES", {**kafka_log.PROMISES, **short})
 
@@ -126,7 +100,7 @@ def test_a_wrong_password_is_said_and_heals(
 
 
 def test_another_affiliates_topic_is_refused(cluster: Cluster) -> None:
-    set_password(cluster, "right")
+    set_password(cluster, USER, "right")
 
     async def scenario() -> str:
         log = KafkaLog("globex", cluster.settings(USER, "right"))

@@ -5,14 +5,17 @@ when one of them fails, and not dropped for being large or old under a key.
 
 import asyncio
 from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import Future
 from dataclasses import dataclass
+from typing import Any
 
-from confluent_kafka import KafkaException
-from confluent_kafka.admin import AdminClient, ConfigResource, ResourceType
+from confluent_kafka import KafkaError, KafkaException, TopicCollection
+from confluent_kafka.admin import AclOperation, AdminClient, ConfigResource, ResourceType
 
 from trackmate_contract.names import topic
 
 _ASKED_S = 10.0
+_LOOK_S = 0.02
 _LEAST_IN_SYNC = 2
 _LEAST_REPLICAS = 3
 HEADERS = 16 << 10
@@ -26,6 +29,8 @@ class Topic:
     replicas: int
     """Of the partition that has fewest."""
     settings: Mapping[str, str]
+    denied: tuple[str, ...] = ()
+    """Of the operations that ingest needs, those that its user may not do."""
 
 
 @dataclass(frozen=True)
@@ -60,6 +65,9 @@ def faults(asked: Asked, topics: Mapping[str, Topic]) -> list[str]:
         if there is None:
             cure = f"make it with {_LEAST_REPLICAS} replicas and min.insync.replicas=2."
             found.append(f"Kafka has no topic {name!r}; {cure}")
+        elif there.denied:
+            cure = f"allow its user {' and '.join(there.denied)} on the topic."
+            found.append(f"Kafka does not let ingest use topic {name!r}; {cure}")
         else:
             found += [f"Topic {name!r} {words}" for words in _faults_of(asked, there)]
     return found
@@ -105,27 +113,52 @@ async def described(admin: AdminClient, names: Sequence[str]) -> dict[str, Topic
     The topics that are there. Needs Describe and DescribeConfigs on them. Raises Unanswered.
     """
     try:
-        return await asyncio.to_thread(_described, admin, names)
+        return await _described(admin, names)
     except KafkaException as fault:
         raise Unanswered(
             f"Kafka could not be asked about its topics: {fault.args[0].str()}"
         ) from None
 
 
-def _described(admin: AdminClient, names: Sequence[str]) -> dict[str, Topic]:
-    known = admin.list_topics(timeout=_ASKED_S).topics
-    there = [name for name in names if name in known]
-    if not there:
-        return {}
-    resources = [ConfigResource(ResourceType.TOPIC, name) for name in there]
-    configs = admin.describe_configs(resources, request_timeout=_ASKED_S)
-    settings = {
-        resource.name: {name: str(entry.value) for name, entry in config.result().items()}
-        for resource, config in configs.items()
-    }
-    return {
-        name: Topic(
-            min(len(one.replicas) for one in known[name].partitions.values()), settings[name]
-        )
-        for name in there
-    }
+async def _described(admin: AdminClient, names: Sequence[str]) -> dict[str, Topic]:
+    asked = admin.describe_topics(
+        TopicCollection([*names]), include_authorized_operations=True, request_timeout=_ASKED_S
+    )
+    known = {name: await _answer(one) for name, one in asked.items()}
+    resources = [ConfigResource(ResourceType.TOPIC, name) for name in names if known[name]]
+    configs = admin.describe_configs(resources, request_timeout=_ASKED_S) if resources else {}
+    settings = {resource.name: await _answer(config) for resource, config in configs.items()}
+    there = ((name, _topic(known[name], settings.get(name))) for name in names)
+    return {name: found for name, found in there if found is not None}
+
+
+_DENIED = False
+"""What the brokers answer where the user may not ask."""
+
+
+async def _answer(asked: Future[Any]) -> Any:
+    """What was asked for, None where it is not there, or _DENIED."""
+    while not asked.done():  # noqa: ASYNC110 - a wrapped future would be cancelled under librdkafka
+        await asyncio.sleep(_LOOK_S)
+    try:
+        return asked.result()
+    except KafkaException as fault:
+        code = fault.args[0].code()
+        if code == KafkaError.UNKNOWN_TOPIC_OR_PART:
+            return None
+        if code == KafkaError.TOPIC_AUTHORIZATION_FAILED:
+            return _DENIED
+        raise
+
+
+def _topic(description: Any, config: Any) -> Topic | None:
+    if description is None or (description and config is None):  # removed meanwhile
+        return None
+    if description is _DENIED:
+        return Topic(0, {}, ("Write", "Describe", "DescribeConfigs"))
+    operations = description.authorized_operations
+    denied = ("Write",) if operations and AclOperation.WRITE not in operations else ()
+    if config is _DENIED:
+        return Topic(0, {}, (*denied, "DescribeConfigs"))
+    replicas = min(len(one.replicas) for one in description.partitions)
+    return Topic(replicas, {name: str(entry.value) for name, entry in config.items()}, denied)
