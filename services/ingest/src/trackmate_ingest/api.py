@@ -20,17 +20,19 @@ from trackmate_ingest.keys import Use
 from trackmate_ingest.metrics import Metrics
 from trackmate_ingest.openapi import document, refusals
 from trackmate_ingest.problems import Answer, Kind, Refused
+from trackmate_ingest.standing import Standing
 
 _KIND = {404: problems.NOT_FOUND, 405: problems.METHOD_NOT_ALLOWED}
 
 router = APIRouter()
 
 
-def create_api(collector: Collector, metrics: Metrics) -> FastAPI:
+def create_api(collector: Collector, metrics: Metrics, standing: Standing) -> FastAPI:
     """Build the app behind the hot path."""
     api = FastAPI(title="Trackmate ingest", docs_url=None, redoc_url=None, openapi_url=None)
     api.state.collector = collector
     api.state.metrics = metrics
+    api.state.standing = standing
     api.include_router(router)
     assets = Path(swagger_ui_bundle.swagger_ui_path)
     api.mount("/docs/assets", StaticFiles(directory=assets), name="assets")
@@ -40,7 +42,7 @@ def create_api(collector: Collector, metrics: Metrics) -> FastAPI:
 
 
 class Health(BaseModel):
-    """The process runs."""
+    """Whether the process lives: "ok", or why it can only be replaced."""
 
     status: str = "ok"
 
@@ -52,9 +54,16 @@ class Readiness(BaseModel):
     reason: str
 
 
-@router.get("/healthz", summary="Whether the process runs")
-async def healthz() -> Health:
-    return Health()
+@router.get(
+    "/healthz",
+    summary="Whether the process lives",
+    responses={503: {"model": Health, "description": "Replace it; `status` says why"}},
+)
+async def healthz(request: Request, response: Response) -> Health:
+    dead = request.app.state.standing.dead()
+    if dead:
+        response.status_code = 503
+    return Health(status=dead or "ok")
 
 
 @router.get(
@@ -63,10 +72,13 @@ async def healthz() -> Health:
     responses={503: {"model": Readiness, "description": "Not now; `reason` says why"}},
 )
 async def readyz(request: Request, response: Response) -> Readiness:
+    standing: Standing = request.app.state.standing
+    fault = standing.fault()
     if request.app.state.metrics.draining:
+        fault = "draining: the process was asked to stop"
+    if fault:
         response.status_code = 503
-        return Readiness(ready=False, reason="draining: the process was asked to stop")
-    return Readiness(ready=True, reason="")
+    return Readiness(ready=not fault, reason=fault or standing.note())
 
 
 def one_host(request: Request) -> str:

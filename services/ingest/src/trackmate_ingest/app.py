@@ -18,6 +18,7 @@ from trackmate_ingest.metrics import Metrics
 from trackmate_ingest.problems import CORS, PREFLIGHT, Answer, Refused
 from trackmate_ingest.request import MAX_URL, Request, Scope
 from trackmate_ingest.routes import Route, find
+from trackmate_ingest.standing import Standing
 
 Message = MutableMapping[str, Any]
 Send = Callable[[Message], Awaitable[None]]
@@ -28,11 +29,13 @@ _log = logging.getLogger("trackmate.ingest")
 class Ingest:
     """An ASGI app that takes events for the affiliates of `directory`."""
 
-    def __init__(self, directory: Directory, metrics: Metrics) -> None:
+    def __init__(
+        self, directory: Directory, metrics: Metrics, standing: Standing | None = None
+    ) -> None:
         self.metrics = metrics
         self.collector = Collector(directory, metrics)
         self._refusals = Refusals(_log)
-        self._api: FastAPI = create_api(self.collector, metrics)
+        self._api: FastAPI = create_api(self.collector, metrics, standing or Standing())
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":

@@ -34,10 +34,20 @@ class Rate:
 
 
 class Intake:
-    """One affiliate, ready to take events."""
+    """
+    One affiliate, ready to take events. Of several processes for one affiliate, each lets its
+    `share` of the rates through: they know nothing of each other.
+    """
 
     def __init__(
-        self, name: str, spec: AffiliateSpec, *, keys: Sequence[WriteKey], log: Log, now: float
+        self,
+        name: str,
+        spec: AffiliateSpec,
+        *,
+        keys: Sequence[WriteKey],
+        log: Log,
+        now: float,
+        share: float = 1.0,
     ) -> None:
         self.name = name
         self.hosts = tuple(spec.ingest.hosts)
@@ -56,23 +66,23 @@ class Intake:
         }
         self.default_stream = "events" if "events" in self.slicers else spec.streams[0].name
         self._rate = Rate.of(
-            self.limits.requests_per_second,
-            self.limits.bytes_per_second,
+            self.limits.requests_per_second * share,
+            self.limits.bytes_per_second * share,
             whose=f"affiliate {name!r}",
             now=now,
         )
-        self._rates = {key.value: self._rates_of(key, now) for key in self.keys}
+        self._rates = {key.value: self._rates_of(key, share, now) for key in self.keys}
 
     def rates(self, key: WriteKey) -> tuple[Rate, ...]:
         """The rates a request under this key counts against."""
         return self._rates[key.value]
 
-    def _rates_of(self, key: WriteKey, now: float) -> tuple[Rate, ...]:
+    def _rates_of(self, key: WriteKey, share: float, now: float) -> tuple[Rate, ...]:
         if key.requests_per_second is None and key.bytes_per_second is None:
             return (self._rate,)
         own = Rate.of(
-            key.requests_per_second or self.limits.requests_per_second,
-            key.bytes_per_second or self.limits.bytes_per_second,
+            (key.requests_per_second or self.limits.requests_per_second) * share,
+            (key.bytes_per_second or self.limits.bytes_per_second) * share,
             whose=f"key {key.name!r}",
             now=now,
         )

@@ -4,12 +4,14 @@ The log on Kafka: an event is stored once all in-sync replicas of its topic have
 
 import asyncio
 import logging
+import time
 from collections.abc import Sequence
 
 from confluent_kafka import KafkaError, KafkaException
 
 from trackmate_contract.names import topic
 from trackmate_contract.record import Event, Stamp, stamp_headers
+from trackmate_ingest.kafka_figures import KafkaFigures
 from trackmate_ingest.log import Unavailable
 from trackmate_ingest.producer import AckingProducer, Pending, Settings
 
@@ -19,6 +21,9 @@ _log = logging.getLogger("trackmate.ingest")
 
 DELIVERY_S = 8.0
 """The acknowledgement must be there before the answer is due, and the answer after 10 s."""
+
+ANSWERED_S = DELIVERY_S + _LATE_S
+"""After this long at most, an event is stored or Unavailable."""
 
 PROMISES: Settings = {
     "enable.idempotence": True,  # no repeat by the client itself, order kept through its retries
@@ -44,9 +49,21 @@ class KafkaLog:
         self._settings = {**settings, **PROMISES}
         self._most = int(self._settings["queue.buffering.max.messages"])
         self._leaving: set[asyncio.Task[int]] = set()
+        self._figures = KafkaFigures(affiliate)
         self.fault = ""
         """Why nothing is taken, in words; "" when it is."""
         self._producer = self._made()
+
+    @property
+    def alive(self) -> bool:
+        """Whether acknowledgements are heard; where they are not, only another process helps."""
+        return self._producer.alive
+
+    def figures(self) -> KafkaFigures:
+        """As they are now."""
+        self._figures.queue = len(self._producer)
+        self._figures.fault = bool(self.fault)
+        return self._figures
 
     async def append(self, stream: str, stamp: Stamp, events: Sequence[Event]) -> None:
         """Raises Unavailable; what of the request was stored is then not known."""
@@ -56,14 +73,16 @@ class KafkaLog:
         if len(producer) + len(events) > self._most:
             raise Unavailable("The queue to Kafka is full: it does not keep up.")
         pending = Pending(producer, len(events))
+        began = time.perf_counter()
         self._produce(producer, topic(self._affiliate, stream), stamp, events, pending)
         try:
-            async with asyncio.timeout(DELIVERY_S + _LATE_S):
+            async with asyncio.timeout(ANSWERED_S):
                 await pending.future
         except TimeoutError:
             raise Unavailable("Kafka did not confirm in time.") from None
         if pending.error is not None:
             raise Unavailable(_words(pending.error))
+        self._figures.acknowledged.observe(time.perf_counter() - began)
 
     def _produce(
         self,
@@ -108,6 +127,7 @@ class KafkaLog:
         """The sequence of this one is lost; another has an id and a sequence of its own."""
         if dead is self._producer:
             _log.error("producer replaced", extra={"fields": {"error": error.str()}})
+            self._figures.replaced += 1
             self._swap()
 
     def _swap(self) -> None:

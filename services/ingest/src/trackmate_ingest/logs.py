@@ -5,6 +5,7 @@ never a query string; texts that clients chose are capped.
 
 import json
 import logging
+import sys
 import time
 
 from trackmate_ingest.rates import Bucket
@@ -40,6 +41,14 @@ class PlainLines(logging.Formatter):
             return line
         trace = self.formatException(record.exc_info).split("\n")
         return "\n".join([line, *(f"  {_visible(part)}" for part in trace)])
+
+
+def set_up() -> None:
+    """Log to standard error: JSON, or plain lines where a person looks."""
+    handler = logging.StreamHandler()
+    handler.setFormatter(PlainLines() if sys.stderr.isatty() else JsonLines())
+    logging.basicConfig(level=logging.WARNING, handlers=[handler])
+    logging.getLogger("trackmate").setLevel(logging.INFO)
 
 
 class Refusals:

@@ -17,7 +17,6 @@ _POLL_S = 0.1  # how soon the thread sees that it is to end
 _FLUSH_S = 8.0
 
 _log = logging.getLogger("trackmate.ingest")
-_kafka_log = logging.getLogger("trackmate.kafka")  # what librdkafka says by itself
 
 Settings = Mapping[str, Any]
 """Of librdkafka, by its own names."""
@@ -59,13 +58,18 @@ class AckingProducer:
         self._settled: list[Pending] = []
         self._ending = False
         self._said = ""
-        self._producer = Producer({**settings, "error_cb": self._note, "logger": _kafka_log})
+        self._producer = Producer({"log_level": 0, **settings, "error_cb": self._note})
         self._thread = threading.Thread(target=self._poll_on, name="kafka", daemon=True)
         self._thread.start()
 
     def __len__(self) -> int:
         """How many events are not acknowledged yet."""
         return len(self._producer)
+
+    @property
+    def alive(self) -> bool:
+        """Whether acknowledgements are still heard."""
+        return self._thread.is_alive()
 
     @property
     def produce(self) -> Any:
