@@ -142,6 +142,13 @@ class Program(Dev):
         os.killpg(self.process.pid, signal.SIGKILL)
         self.process.wait()
 
+    def check_log(self) -> None:
+        """Each line is JSON, and no secret is in any."""
+        assert self.said("started")
+        password = Path(self.files.path("password")).read_text("utf-8").strip()
+        secrets = [password, *(one["key"] for one in self.keys)]
+        assert not [secret for secret in secrets if secret and secret in self.log]
+
     def kill_what_is_left(self) -> None:
         try:
             os.killpg(self.process.pid, signal.SIGKILL)
@@ -186,10 +193,14 @@ def prepared(
     return files, written
 
 
-def start(home: Path, cluster: Cluster, *, ready: bool = True, **how: Any) -> Program:
-    """Start it, and wait until it listens, and is `ready`."""
+def start(
+    home: Path, cluster: Cluster, *, ready: bool = True, partitions: int = 3, **how: Any
+) -> Program:
+    """Start it, and wait until it listens, and is `ready`; its topics have so many partitions."""
     files, settings = prepared(home, cluster, **how)
-    return start_on(home, cluster, files, settings, how.get("keys") or list(KEYS), ready=ready)
+    program = start_on(home, cluster, files, settings, how.get("keys") or list(KEYS), ready=ready)
+    program.partitions = partitions
+    return program
 
 
 def start_on(
@@ -246,5 +257,6 @@ def serving(home: Path, cluster: Cluster, **how: Any) -> Iterator[Program]:
         yield program
         assert program.process.poll() is None, program.log
         assert program.stop() == 0, program.log
+        program.check_log()
     finally:
         program.kill_what_is_left()

@@ -62,12 +62,27 @@ def _bytes(line: dict[str, Any]) -> bytes:
 
 def compare(ledger: Ledger, found: Found) -> Iterator[str]:
     """Everything that is wrong, a sentence each."""
-    yield from _misjudged(ledger)
+    yield from compare_log(ledger, found.log)
     yield from _lost(ledger, found)
     yield from _altered(ledger, found)
     yield from _invented(ledger, found)
     yield from _halved(ledger, found)
     yield from _unbalanced(found)
+
+
+def compare_log(ledger: Ledger, log: list[Stored]) -> Iterator[str]:
+    """What is wrong with the log alone, whatever log it is."""
+    yield from _misjudged(ledger)
+    sent, logged = _events(ledger, Outcome.OK, *UNKNOWN), {(one.stream, one.id) for one in log}
+    for place in _events(ledger, Outcome.OK):
+        if place not in logged:
+            yield f"{place} was acknowledged and is not in the log"
+    for event in log:
+        known = sent.get((event.stream, event.id))
+        if known is None:
+            yield f"{event.id} is in the log, and was refused or never sent"
+        elif known.value != event.value:
+            yield f"{event.id} has other bytes in the log: {event.value!r}, not {known.value!r}"
 
 
 def _events(ledger: Ledger, *outcomes: Outcome) -> dict[Place, Sent]:
@@ -84,23 +99,15 @@ def _misjudged(ledger: Ledger) -> Iterator[str]:
 
 
 def _lost(ledger: Ledger, found: Found) -> Iterator[str]:
-    """I1: what was acknowledged is in the log, and in the store once."""
-    logged = {(event.stream, event.id) for event in found.log}
+    """I1: what was acknowledged is in the store too, once."""
     for place in _events(ledger, Outcome.OK):
-        if place not in logged:
-            yield f"{place} was acknowledged and is not in the log"
         if document_key(*place) not in found.documents:
             yield f"{place} was acknowledged and has no document"
 
 
 def _altered(ledger: Ledger, found: Found) -> Iterator[str]:
-    """I2: the bytes are those that were sent, in the log and in the document."""
-    sent = _events(ledger, Outcome.OK, *UNKNOWN)
-    for event in found.log:
-        known = sent.get((event.stream, event.id))
-        if known is not None and known.value != event.value:
-            yield f"{event.id} has other bytes in the log: {event.value!r}, not {known.value!r}"
-    for place, known in sent.items():
+    """I2: the bytes are those that were sent in the document too."""
+    for place, known in _events(ledger, Outcome.OK, *UNKNOWN).items():
         document = found.documents.get(document_key(*place))
         if document is not None and not document.endswith(b',"event":' + _shown(known) + b"}"):
             yield f"{place} has other bytes in its document: {document!r}"
@@ -111,12 +118,8 @@ def _shown(event: Sent) -> bytes:
 
 
 def _invented(ledger: Ledger, found: Found) -> Iterator[str]:
-    """I3: nothing is stored that was refused or never sent, and nothing twice."""
-    known = set(_events(ledger, Outcome.OK, *UNKNOWN))
-    for event in found.log:
-        if (event.stream, event.id) not in known:
-            yield f"{event.id} is in the log, and was refused or never sent"
-    keys = {document_key(*place) for place in known}
+    """I3: no document is of what was refused or never sent, and none is there twice."""
+    keys = {document_key(*place) for place in _events(ledger, Outcome.OK, *UNKNOWN)}
     for key in found.documents:
         if key not in keys:
             yield f"{key} is a document of no event that was sent"
