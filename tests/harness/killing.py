@@ -25,8 +25,7 @@ async def load_and_kill(dev: Dev, key: str, *, seed: int, answers: tuple[int, in
     enough = rng.randint(*answers)
     await load.until(lambda it: it.count(Outcome.OK) >= enough, what=f"{enough} acknowledgements")
     await asyncio.sleep(rng.uniform(0, _LATEST_S))
-    dev.process.kill()
+    dev.kill()
     load.stop()
     await load.ended()
-    dev.process.wait()
     return ledger

@@ -17,7 +17,7 @@ import uvloop
 
 from trackmate_contract.faults import Fault, Faulty
 from trackmate_contract.settings import described
-from trackmate_ingest.configuration import Configuration, load
+from trackmate_ingest.configuration import load
 from trackmate_ingest.kafka_asking import ask
 from trackmate_ingest.kafka_topics import Unanswered
 from trackmate_ingest.logs import set_up
@@ -37,17 +37,19 @@ _log = logging.getLogger("trackmate.ingest")
 
 def main(arguments: Sequence[str] | None = None) -> int:
     given = _parser().parse_args(arguments)
-    try:
-        configuration = load(given.settings, os.environ)
-    except Faulty as faulty:
-        return _refuse([_named(fault, given.settings) for fault in faulty.faults])
     if given.check:
-        return asyncio.run(_check(configuration))
+        return asyncio.run(_check(given.settings))
     set_up()
     try:
+        configuration = load(given.settings, os.environ)
         return uvloop.run(run(given.settings, os.environ, configuration))
+    except Faulty as faulty:
+        faults = [_named(fault, given.settings) for fault in faulty.faults]
     except CannotStart as fault:
-        return _refuse([str(fault)])
+        faults = [str(fault)]
+    for sentence in faults:
+        _log.error("cannot start", extra={"fields": {"fault": sentence}})
+    return 1
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -70,7 +72,11 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-async def _check(configuration: Configuration) -> int:
+async def _check(settings: Path) -> int:
+    try:
+        configuration = load(settings, os.environ)
+    except Faulty as faulty:
+        return _refuse([_named(fault, settings) for fault in faulty.faults])
     access, asked = configuration.access, configuration.asked
     try:
         faults = await ask(access.kafka, access.client, asked)

@@ -244,7 +244,7 @@ class _Program:
 
     def _own(self) -> Iterable[Metric]:
         yield GaugeMetricFamily(
-            "trackmate_ingest_workers", "Workers that run", value=self._workers.running
+            "trackmate_ingest_workers", "Workers that serve", value=self._workers.serving
         )
         yield CounterMetricFamily(
             "trackmate_ingest_workers_replaced",
@@ -288,7 +288,7 @@ def _bound(host: str, port: int) -> Iterator[socket.socket]:
 
 
 def _no_port(setting: str, host: str, port: int, error: Exception) -> str:
-    why = error.strerror if isinstance(error, OSError) else str(error)
+    why = os.strerror(error.errno or 0) if isinstance(error, OSError) else str(error)
     return (
         f"{setting}: {host}:{port} cannot be used ({why}); name another address or port, or end "
         "the program that has it"

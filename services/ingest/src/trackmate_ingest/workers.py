@@ -54,8 +54,13 @@ class Workers:
         self.replaced = 0
 
     @property
-    def running(self) -> int:
-        return len(self._running)
+    def serving(self) -> int:
+        """How many run and have answered."""
+        return sum(worker.figures.kafka is not None for worker in self._running)
+
+    @property
+    def pids(self) -> list[int]:
+        return [worker.process.pid for worker in self._running]
 
     def start(self) -> None:
         self._keeping = [
