@@ -1,5 +1,6 @@
 """
-The reference of the custom resources, made from their CRDs, so that it cannot be out of date.
+The reference of the custom resources, made from their CRDs, and of the programs' settings, made
+from their models, so that neither can be out of date.
 
     python docs/generate.py            writes docs/reference-*.md
     python docs/generate.py --check    only says which of them are out of date, and exits with 1
@@ -13,6 +14,8 @@ from typing import Any
 import yaml
 
 from trackmate_contract.quantity import DURATION, SIZE, TIME
+from trackmate_contract.settings import Settings, settings
+from trackmate_ingest.settings import PROGRAM, IngestSettings
 
 DOCS = Path(__file__).parent
 CRDS = DOCS.parent / "crds"
@@ -25,7 +28,28 @@ _FORMS = {DURATION: "duration", SIZE: "size", TIME: "time"}
 def references() -> dict[Path, str]:
     """Every page of the reference and what it must hold."""
     sources = sorted(CRDS.glob("*.yaml"))
-    return {DOCS / f"reference-{source.stem}.md": page(source.read_text()) for source in sources}
+    pages = {DOCS / f"reference-{source.stem}.md": page(source.read_text()) for source in sources}
+    return pages | {DOCS / "reference-ingest.md": settings_page("ingest", IngestSettings, PROGRAM)}
+
+
+def settings_page(name: str, model: type[Settings], program: str) -> str:
+    """The reference of a program's settings, from their model."""
+    lines = [
+        f"# Settings of `trackmate-{name}`",
+        "",
+        f"<!-- Made from the model of the settings by docs/generate.py; see {name}.md. -->",
+        "",
+        f"`trackmate-{name} --help` prints them too. A variable of the environment overrides the",
+        "file, and its value is written as in the file.",
+        "",
+        "| setting | form | default | variable | |",
+        "|---|---|---|---|---|",
+    ]
+    for one in settings(model, program):
+        form = one.form.replace("|", "or")
+        default = one.default if one.default in {"", "required"} else f"`{one.default}`"
+        lines.append(f"| `{one.path}` | {form} | {default} | `{one.variable}` | {one.text} |")
+    return "\n".join(lines) + "\n"
 
 
 def page(source: str) -> str:

@@ -3,7 +3,8 @@ A throw-away Kafka: real brokers, each a Java process on free loopback ports, wi
 anything else. Its jars come from Maven Central once and are kept in the user's cache.
 
 `kafka_brokers(3)` is a cluster with three replicas of everything; with `secured=True` clients log
-in by SCRAM, and the authorizer asks for an ACL whatever they do.
+in by SCRAM, and the authorizer asks for an ACL whatever they do; with an `authority` they do so
+over TLS.
 """
 
 import os
@@ -22,8 +23,15 @@ from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
+import trustme
 from confluent_kafka import KafkaException
 from confluent_kafka.admin import AdminClient, NewTopic
+from cryptography.hazmat.primitives.serialization import (
+    Encoding,
+    NoEncryption,
+    PrivateFormat,
+    load_pem_private_key,
+)
 
 _POM = Path(__file__).parent / "jars" / "pom.xml"
 _CACHE = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "trackmate"
@@ -65,6 +73,14 @@ org.apache.kafka.common.security.scram.ScramLoginModule required \
 username="{admin}" password="{password}";
 authorizer.class.name=org.apache.kafka.metadata.authorizer.StandardAuthorizer
 super.users=User:{admin};User:ANONYMOUS
+"""
+
+
+_TLS = """\
+ssl.keystore.type=PEM
+ssl.keystore.location={folder}/broker.pem
+ssl.truststore.type=PEM
+ssl.truststore.location={folder}/authority.pem
 """
 
 
@@ -113,6 +129,8 @@ class Cluster:
 
     brokers: list[Broker]
     secured: bool
+    ca_file: Path | None = None
+    """Of the authority, where clients speak TLS."""
 
     @property
     def bootstrap(self) -> str:
@@ -121,9 +139,11 @@ class Cluster:
     def settings(self, user: str = ADMIN, password: str = PASSWORD) -> dict[str, Any]:
         """Of a client of librdkafka."""
         found: dict[str, Any] = {"bootstrap.servers": self.bootstrap}
+        if self.ca_file is not None:
+            found["ssl.ca.location"] = str(self.ca_file)
         if self.secured:
             found |= {
-                "security.protocol": "SASL_PLAINTEXT",
+                "security.protocol": _protocol(secured=True, tls=self.ca_file is not None),
                 "sasl.mechanism": "SCRAM-SHA-512",
                 "sasl.username": user,
                 "sasl.password": password,
@@ -165,9 +185,11 @@ class Cluster:
 
 
 @contextmanager
-def kafka_brokers(number: int = 1, *, secured: bool = False) -> Iterator[Cluster]:
+def kafka_brokers(
+    number: int = 1, *, secured: bool = False, authority: trustme.CA | None = None
+) -> Iterator[Cluster]:
     with tempfile.TemporaryDirectory(prefix="kafka-") as name:
-        cluster = _prepared(Path(name), number, secured=secured)
+        cluster = _prepared(Path(name), number, secured=secured, authority=authority)
         try:
             for broker in cluster.brokers:
                 broker.start()
@@ -178,7 +200,20 @@ def kafka_brokers(number: int = 1, *, secured: bool = False) -> Iterator[Cluster
                 broker.kill()
 
 
-def _prepared(home: Path, number: int, *, secured: bool) -> Cluster:
+def _protocol(*, secured: bool, tls: bool) -> str:
+    return ("SASL_" if secured else "") + ("SSL" if tls else "PLAINTEXT")
+
+
+def _certify(folder: Path, authority: trustme.CA) -> None:
+    certificate = authority.issue_cert("127.0.0.1")
+    key = load_pem_private_key(certificate.private_key_pem.bytes(), None)
+    pem = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+    chain = b"".join(blob.bytes() for blob in certificate.cert_chain_pems)
+    (folder / "broker.pem").write_bytes(pem + chain)
+    authority.cert_pem.write_to_path(str(folder / "authority.pem"))
+
+
+def _prepared(home: Path, number: int, *, secured: bool, authority: trustme.CA | None) -> Cluster:
     ports = [_free_ports(2) for _ in range(number)]
     voters = ",".join(f"{n}@127.0.0.1:{ports[n][1]}" for n in range(number))
     cluster_id = urlsafe_b64encode(uuid4().bytes).decode().rstrip("=")
@@ -191,16 +226,20 @@ def _prepared(home: Path, number: int, *, secured: bool) -> Cluster:
             voters=voters,
             port=ports[n][0],
             controller=ports[n][1],
-            protocol="SASL_PLAINTEXT" if secured else "PLAINTEXT",
+            protocol=_protocol(secured=secured, tls=authority is not None),
             data=folder / "data",
             replicas=min(3, number),
             least=min(2, number),
         )
         text += _SECURED.format(admin=ADMIN, password=PASSWORD) if secured else ""
+        if authority is not None:
+            _certify(folder, authority)
+            text += _TLS.format(folder=folder)
         (folder / "server.properties").write_text(text, "utf-8")
         _format(folder, cluster_id, secured=secured)
         brokers.append(Broker(n, folder, ports[n][0]))
-    return Cluster(brokers, secured)
+    ca_file = brokers[0].home / "authority.pem" if authority is not None else None
+    return Cluster(brokers, secured, ca_file)
 
 
 def _format(folder: Path, cluster_id: str, *, secured: bool) -> None:

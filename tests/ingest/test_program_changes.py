@@ -12,6 +12,8 @@ from typing import Any
 
 import httpx
 import pytest
+import trustme
+import yaml
 from confluent_kafka.admin import (
     AclOperation,
     AlterConfigOpType,
@@ -20,7 +22,7 @@ from confluent_kafka.admin import (
     ResourceType,
 )
 
-from ingest_program import KEYS, SPEC, Program, key, serving
+from ingest_program import KEYS, SPEC, Program, key, prepared, serving, start_on
 from kafka_broker import Cluster, kafka_brokers
 from kafka_users import allow, set_password
 from mix import mix
@@ -273,3 +275,31 @@ def test_the_file_of_keys_of_a_running_dev_is_taken(program: Program) -> None:
     program.change({"keys.json": json.dumps(listed)})
 
     assert everywhere(program, key="tmw_from_dev") == {200}
+
+
+def test_authorities_change_while_it_runs(tmp_path: Path) -> None:
+    """As a rotation does: the new one beside the old one, and then alone."""
+    authority, other = trustme.CA(), trustme.CA()
+    pems = [one.cert_pem.bytes().decode() for one in (authority, other)]
+    with kafka_brokers(secured=True, authority=authority) as cluster:
+        cluster.create("acme.events")
+        allow(cluster, USER, "acme.events", AclOperation.WRITE, AclOperation.DESCRIBE_CONFIGS)
+        set_password(cluster, USER, "password-over-tls")
+        how: dict[str, Any] = {"spec": {**SPEC, "streams": [{"name": "events"}]}}
+        files, settings = prepared(tmp_path, cluster, user=(USER, "password-over-tls"), **how)
+        settings["kafka"]["tls"] = {"caFile": files.path("ca.pem")}
+        files.write({"ca.pem": pems[0], "settings.yaml": yaml.safe_dump(settings)})
+        program = start_on(tmp_path, cluster, files, settings, KEYS)
+        try:
+            assert everywhere(program) == {200}
+            program.change({"ca.pem": "".join(pems)})
+            assert everywhere(program) == {200}
+
+            program.files.write({"ca.pem": pems[1]})
+            what = "the new way to Kafka leads nowhere, and the old one stays in force"
+            wait_until(lambda: program.said(what), "the other authority is refused")
+            assert "certificate that cannot be accepted" in program.said(what)[0]["detail"]
+            assert everywhere(program) == {200}
+            assert program.stop() == 0, program.log
+        finally:
+            program.kill_what_is_left()

@@ -5,6 +5,7 @@ never a secret; through the real program, on a broker that asks for credentials.
 
 import json
 import os
+import re
 import socket
 import ssl
 import subprocess
@@ -24,9 +25,10 @@ from ingest_program import KEYS, PROGRAM, SPEC, key, prepared
 from kafka_broker import Cluster, kafka_brokers
 from kafka_users import allow, set_password
 from mounted import Mounted
-from trackmate_contract.settings import settings
-from trackmate_ingest.settings import IngestSettings
+from trackmate_contract.settings import read, settings
+from trackmate_ingest.settings import IngestSettings, relate
 
+PAGE = Path(__file__).parents[2] / "docs" / "ingest.md"
 USER, PASSWORD = "acme-ingest", "s3cret-of-kafka"
 NEEDED = (AclOperation.WRITE, AclOperation.DESCRIBE, AclOperation.DESCRIBE_CONFIGS)
 
@@ -113,6 +115,10 @@ def test_topics_that_cannot_keep_the_promise_are_said(
     [fault] = checked.faults()
 
     assert fault.startswith(said)
+    row = {"missing": "no topic", "compacted": "a topic that drops events"}.get(
+        streams[0], "an ACL"
+    )
+    assert streams == ["hidden"] or documented(row).fullmatch(fault)
 
 
 @pytest.mark.needs("kafka")
@@ -138,6 +144,7 @@ def test_a_wrong_password_is_said_with_the_file_it_is_in(checked: Checked) -> No
         f"Kafka does not take the user 'acme-ingest' with the password of {path!r} by "
         "SCRAM-SHA-512; check that file, or the user in Kafka."
     )
+    assert documented("the password").fullmatch(fault)
 
 
 @pytest.mark.needs("kafka")
@@ -146,6 +153,12 @@ def test_a_broker_without_tls_is_said(checked: Checked) -> None:
 
     assert "does not speak TLS as we do" in fault
     assert fault.endswith("name its listener with TLS, or leave kafka.tls out.")
+
+
+def documented(wrong: str) -> "re.Pattern[str]":
+    """What the page says that is told of it; … is anything."""
+    [told] = re.findall(rf"^\| {wrong} \| (.+) \|$", PAGE.read_text("utf-8"), re.MULTILINE)
+    return re.compile(re.escape(told).replace("…", ".+"))
 
 
 class Elsewhere:
@@ -172,6 +185,7 @@ def test_brokers_that_cannot_be_reached_are_said(tmp_path: Path, bootstrap: str,
     [fault] = elsewhere(tmp_path, bootstrap).faults()
 
     assert fault.startswith(said)
+    assert ("invalid" in bootstrap) != bool(documented("the address").fullmatch(fault))
 
 
 def test_every_server_that_does_not_answer_is_named(tmp_path: Path) -> None:
@@ -235,6 +249,7 @@ def test_a_certificate_that_cannot_be_accepted_is_said(
     assert fault.startswith(f"Kafka's 127.0.0.1:{port} shows a certificate that cannot be accepted")
     assert said in fault
     assert fault.endswith("renew it, or name its authority in kafka.tls.caFile.")
+    assert ("expired" in said) == bool(documented("the broker's certificate").fullmatch(fault))
 
 
 @pytest.fixture
@@ -248,7 +263,10 @@ def test_all_files_that_are_faulty_are_said_at_once(alone: Checked) -> None:
     alone.settings["kafka"]["sasl"]["passwordFile"] = "/nowhere/password"
     alone.settings["kafka"]["tls"] = {"caFile": "/nowhere/ca.pem"}
 
-    assert alone.faults() == [
+    faults = alone.faults()
+
+    assert documented("a file").fullmatch(faults[0])
+    assert faults == [
         f"{name}: '/nowhere/{file}' cannot be read (No such file or directory); check the path "
         "and who may read it"
         for name, file in (
@@ -319,6 +337,22 @@ def test_write_keys_that_are_faulty_are_said_without_their_values(
     [fault] = alone.faults()
 
     assert fault.startswith(f"keysFile {alone.files.path('keys.json')!r}: {said}")
+
+
+def test_the_settings_of_the_page_are_settings() -> None:
+    [text] = re.findall(r"^```yaml\n(.*?)^```$", PAGE.read_text("utf-8"), re.MULTILINE | re.DOTALL)
+
+    found = read(
+        IngestSettings,
+        yaml.safe_load(text),
+        {},
+        program="TRACKMATE_INGEST",
+        value=str,
+        relate=relate,
+    )
+
+    assert found.kafka.sasl is not None
+    assert (found.affiliate, found.workers, found.drain_s) == ("acme", 1, 10)
 
 
 def test_help_lists_every_setting() -> None:

@@ -16,6 +16,7 @@ import pytest
 from needs import NEEDS
 from trackmate.dev.instance import Instance
 from trackmate.dev.pipeline_metrics import PipelineMetrics
+from trackmate_ingest.kafka_figures import KafkaFigures
 from trackmate_ingest.metrics import Metrics
 
 ROOT = Path(__file__).parents[2]
@@ -129,6 +130,15 @@ def test_every_metric_is_in_the_documentation() -> None:
     nobody = SimpleNamespace(affiliates={})
     families = [*Metrics().collect(), *PipelineMetrics(cast("Instance", nobody)).collect()]
     metrics = [family.name for family in families]
+    assert [name for name in metrics if name not in text] == []
+
+
+def test_every_metric_of_ingest_on_kafka_is_in_the_documentation() -> None:
+    text = (ROOT / "docs/ingest.md").read_text("utf-8")
+    source = (ROOT / "services/ingest/src/trackmate_ingest/program.py").read_text("utf-8")
+    metrics = [family.name for family in KafkaFigures("acme").collect()]
+    metrics += re.findall(r'"(trackmate_ingest_\w+)"', source)
+    assert len(metrics) == 7
     assert [name for name in metrics if name not in text] == []
 
 

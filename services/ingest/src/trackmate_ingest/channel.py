@@ -36,7 +36,9 @@ class Ask:
 
 @dataclass(frozen=True)
 class Drain:
-    """To a worker: be asked to stop. It takes requests on until it is told to close."""
+    """To a worker: be asked to stop. It takes requests on until it is told to close, or so long."""
+
+    seconds: float
 
 
 @dataclass(frozen=True)

@@ -70,8 +70,8 @@ class Worker(Standing):
                     self._channel.send(Figures(self._metrics, self.log.figures(), self.dead()))
                 case InForce():
                     self._take_over(message)
-                case Drain():
-                    self.server.should_exit = True
+                case Drain(seconds):
+                    self.server.drain(seconds)
                 case Close():
                     self.server.door.set()
         self.server.door.set()
@@ -80,7 +80,10 @@ class Worker(Standing):
     def _take_over(self, message: InForce) -> None:
         before, self._in_force = self._in_force.configuration, message
         now = message.configuration
-        if now.access != before.access:
+        if (now.access.client, now.access.certificates) != (
+            before.access.client,
+            before.access.certificates,
+        ):
             self.log.renew(now.access.client)
         if (now.settings, now.keys) != (before.settings, before.keys):
             self.ingest.collector.directory = self._directory()
@@ -112,6 +115,10 @@ class _Server(Server):
         self.config.timeout_graceful_shutdown = int(max(drain_seconds, ANSWERED_S)) + 1
         self.door = asyncio.Event()
         self._say_quiet = quiet
+
+    def drain(self, seconds: float) -> None:
+        self._drain_seconds = seconds
+        self.should_exit = True
 
     async def _quiet(self) -> None:
         await super()._quiet()

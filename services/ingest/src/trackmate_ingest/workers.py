@@ -96,7 +96,7 @@ class Workers:
         self._draining = True
         workers = list(self._running)
         for worker in workers:
-            worker.channel.send(Drain())
+            worker.channel.send(Drain(seconds))
         ends = [asyncio.create_task(worker.process.wait()) for worker in workers]
         quiet = [asyncio.create_task(worker.quiet.wait()) for worker in workers]
         if workers:
