@@ -64,6 +64,12 @@ def post(program: Program, body: bytes = b"{}", *, key: str = "", stream: str = 
     return httpx.post(url, content=body, headers=headers, trust_env=False, timeout=30).status_code
 
 
+def restart(cluster: Cluster) -> None:
+    cluster.brokers[0].stop()
+    cluster.brokers[0].start()
+    cluster.wait()
+
+
 def everywhere(program: Program, body: bytes = b"{}", **how: str) -> set[int]:
     """The answers on many connections: of both workers, that is."""
     return {post(program, body, **how) for _ in range(20)}
@@ -202,6 +208,7 @@ def test_a_new_password_that_kafka_does_not_take_leaves_the_old_one_in_force(
     assert "does not take the user 'acme-ingest'" in program.said(what)[0]["detail"]
     set_password(cluster, USER, "right-password")
     program.change({"password": "right-password"})
+    restart(cluster)  # which asks every connection for the password again
     assert everywhere(program) == {200}
     assert "wrong-password" not in program.log
 

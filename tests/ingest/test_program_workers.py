@@ -196,3 +196,40 @@ def test_a_worker_whose_loop_does_not_turn_is_replaced(
             assert await running.drain(1)
 
     uvloop.run(scenario())
+
+
+@pytest.mark.needs("kafka")
+def test_what_kafka_has_not_acknowledged_when_a_drain_ends_is_answered_503(
+    cluster: Cluster, tmp_path: Path
+) -> None:
+    [broker] = cluster.brokers
+    program = start(tmp_path, cluster, drain="1s")
+    try:
+        program.post({})
+        broker.signal(signal.SIGSTOP)
+        headers = (f"Authorization: Bearer {program.key('server')}", "Content-Type: text/plain")
+        with wire.connect(program) as waiting:
+            waiting.sendall(wire.request("/v1/events", *headers, body=b"{}"))
+            wait_until(
+                lambda: program.metrics()['trackmate_ingest_kafka_queue_events{affiliate="acme"}'],
+                "it waits for Kafka",
+            )
+            program.process.terminate()
+            reply = wire.receive(waiting)
+        assert (reply.status, reply.headers["connection"]) == (503, "close")
+        assert "retry-after" in reply.headers
+        assert program.process.wait(timeout=30) == 0, program.log
+    finally:
+        broker.signal(signal.SIGCONT)
+        program.kill_what_is_left()
+
+
+@pytest.mark.needs("kafka")
+def test_a_signal_while_it_starts_leaves_nothing_behind(cluster: Cluster, tmp_path: Path) -> None:
+    program = start(tmp_path, cluster, ready=False, workers=3)
+    pids = program.workers()
+    try:
+        assert program.stop() == 0, program.log
+        wait_until(lambda: not any(map(runs, pids)), "no worker is left")
+    finally:
+        program.kill_what_is_left()

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from hashlib import sha256
 from pathlib import Path
+from socket import gethostname
 from typing import TypeVar
 
 from trackmate_contract.faults import Fault, Faulty
@@ -63,7 +64,7 @@ def load(path: Path, environment: Mapping[str, str]) -> Configuration:
     )
     faults: list[Fault] = []
     keys = _unless_faulty(lambda: _keys(found), faults)
-    access = _unless_faulty(lambda: _access(found.kafka), faults)
+    access = _unless_faulty(lambda: _access(found), faults)
     if keys is None or access is None:
         raise Faulty(tuple(faults))
     return Configuration(found, keys, access)
@@ -98,8 +99,8 @@ def _keys(found: IngestSettings) -> tuple[WriteKey, ...]:
         ) from None
 
 
-def _access(kafka: Kafka) -> Access:
-    faults: list[Fault] = []
+def _access(found: IngestSettings) -> Access:
+    kafka, faults = found.kafka, list[Fault]()
     password, digest = None, sha256()
     sasl, tls = kafka.sasl, kafka.tls
     if sasl is not None:
@@ -113,7 +114,11 @@ def _access(kafka: Kafka) -> Access:
             digest.update(sha256((text or "").encode()).digest())
     if faults:
         raise Faulty(tuple(faults))
-    return Access(kafka, client_settings(kafka, password), digest.hexdigest())
+    client = {
+        **client_settings(kafka, password),
+        "client.id": f"trackmate-ingest-{found.affiliate}@{gethostname()}",  # for Kafka's own logs
+    }
+    return Access(kafka, client, digest.hexdigest())
 
 
 def _password(path: Path) -> str:

@@ -115,7 +115,10 @@ class _Program:
         pause = _FIRST_LOOK_S
         while True:
             self._look_now.clear()
-            await self._look_once()
+            try:
+                await self._look_once()
+            except Exception:  # noqa: BLE001 - the next look may be better
+                _log.exception("the topics could not be looked at")
             pause = _LATER_LOOK_S if not self._fault else min(2 * pause, _LONGEST_LOOK_S)
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(pause):
@@ -149,29 +152,33 @@ class _Program:
     async def _follow(self) -> None:
         """Take over what changes, at once where the change is told, else a little later."""
         while True:
-            folders = {path.parent for path in self._files() if path.parent.is_dir()}
-            if not folders:
-                await asyncio.sleep(_READ_AGAIN_MS / 1000)
-                await self._read_again()
-                continue
-            watching = awatch(
-                *folders,
-                watch_filter=None,
-                recursive=False,
-                debounce=400,
-                step=50,
-                rust_timeout=_READ_AGAIN_MS,
-                yield_on_timeout=True,
-                stop_event=self._stopping,
-            )
-            async for _ in watching:
-                await self._read_again()
-                if folders != {path.parent for path in self._files() if path.parent.is_dir()}:
-                    break
+            try:
+                await self._watch(self._folders())
+            except Exception:  # noqa: BLE001 - the next change must be seen, whatever this one did
+                _log.exception("the files could not be followed; they are read again all the same")
+            await asyncio.sleep(_READ_AGAIN_MS / 1000)
+            await self._read_again()
 
-    def _files(self) -> Iterator[Path]:
-        yield self._path
-        yield from files(self._configuration)
+    async def _watch(self, folders: set[Path]) -> None:
+        """Until the files are in other folders. Raises where the system lets nobody watch."""
+        watching = awatch(
+            *folders,
+            watch_filter=None,
+            recursive=False,
+            debounce=400,
+            step=50,
+            rust_timeout=_READ_AGAIN_MS,
+            yield_on_timeout=True,
+            stop_event=self._stopping,
+        )
+        async for _ in watching:
+            await self._read_again()
+            if folders != self._folders():
+                return
+
+    def _folders(self) -> set[Path]:
+        named = (self._path, *files(self._configuration))
+        return {path.parent for path in named if path.parent.is_dir()}
 
     async def _read_again(self) -> None:
         try:
@@ -279,8 +286,11 @@ class _Sum(MetricSource):
 @contextlib.contextmanager
 def _bound(host: str, port: int) -> Iterator[socket.socket]:
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    both = host == "::" and socket.has_dualstack_ipv6()
     try:
-        listener = socket.create_server((host, port), family=family, backlog=_BACKLOG)
+        listener = socket.create_server(
+            (host, port), family=family, backlog=_BACKLOG, dualstack_ipv6=both
+        )
     except (OSError, OverflowError) as error:
         raise CannotStart(_no_port("listen", host, port, error)) from None
     with listener:

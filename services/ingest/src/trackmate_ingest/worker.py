@@ -8,6 +8,7 @@ the program that started it is gone, it drains by itself.
 
 import asyncio
 import contextlib
+import logging
 import signal
 import socket
 import sys
@@ -27,6 +28,8 @@ from trackmate_ingest.server import Server
 from trackmate_ingest.standing import Standing
 
 _UNHEARD_S = 60.0  # of the program, which asks every second
+
+_log = logging.getLogger("trackmate.ingest")
 
 
 class Worker(Standing):
@@ -62,7 +65,15 @@ class Worker(Standing):
         return self._in_force.note
 
     async def follow(self) -> None:
-        """Do as told, until the program is gone."""
+        """Do as told, until the program is gone; then drain."""
+        try:
+            await self._follow()
+        except Exception:  # noqa: BLE001 - another takes over, who may do better
+            _log.exception("the worker ends itself")
+        self.server.door.set()
+        self.server.should_exit = True
+
+    async def _follow(self) -> None:
         while (message := await self._channel.receive()) is not None:
             self._heard = time.monotonic()
             match message:
@@ -74,8 +85,6 @@ class Worker(Standing):
                     self.server.drain(seconds)
                 case Close():
                     self.server.door.set()
-        self.server.door.set()
-        self.server.should_exit = True
 
     def _take_over(self, message: InForce) -> None:
         before, self._in_force = self._in_force.configuration, message
