@@ -248,7 +248,7 @@ def _format(folder: Path, cluster_id: str, *, secured: bool) -> None:
     subprocess.run(
         _java(
             "kafka.tools.StorageTool",
-            *("format", "-t", cluster_id, "-c", str(folder / "server.properties")),
+            *("format", f"--cluster-id={cluster_id}", "-c", str(folder / "server.properties")),
             *arguments,
         ),
         check=True,

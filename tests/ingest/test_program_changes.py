@@ -6,6 +6,7 @@ Kubernetes swaps under it. What is faulty is said once, and what was in force st
 import asyncio
 import itertools
 import json
+import socket
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -211,6 +212,25 @@ def test_a_new_password_that_kafka_does_not_take_leaves_the_old_one_in_force(
     restart(cluster)  # which asks every connection for the password again
     assert everywhere(program) == {200}
     assert "wrong-password" not in program.log
+
+
+def test_another_kafka_that_cannot_be_used_is_tried_on_and_said_once(program: Program) -> None:
+    visits = 0
+    what = "the new way to Kafka leads nowhere, and the old one stays in force"
+    with socket.create_server(("127.0.0.1", 0)) as nobody:
+        kafka = {
+            "bootstrapServers": f"127.0.0.1:{nobody.getsockname()[1]}",
+            "tls": {},
+        }
+        program.files.write({"settings.yaml": yaml.safe_dump({**program.settings, "kafka": kafka})})
+        nobody.settimeout(30)
+        while visits < 3:
+            nobody.accept()[0].close()
+            visits += 1
+
+    assert everywhere(program) == {200}
+    [said] = program.said(what)
+    assert "does not speak TLS" in said["detail"] or "cannot be reached" in said["detail"]
 
 
 def set_most(cluster: Cluster, size: int) -> None:

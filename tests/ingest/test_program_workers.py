@@ -5,6 +5,7 @@ what they counted is one sum, and none outlives the program.
 
 import asyncio
 import os
+import select
 import signal
 import socket
 from collections.abc import Iterator
@@ -23,6 +24,7 @@ from oracle import compare_log
 from trackmate_ingest import workers
 from trackmate_ingest.channel import InForce
 from trackmate_ingest.configuration import load
+from trackmate_ingest.server import QUIET_SECONDS
 from trackmate_ingest.workers import Workers
 from traffic import UNKNOWN, Ledger, Load, Outcome
 from waiting_for import wait_until
@@ -231,5 +233,29 @@ def test_a_signal_while_it_starts_leaves_nothing_behind(cluster: Cluster, tmp_pa
     try:
         assert program.stop() == 0, program.log
         wait_until(lambda: not any(map(runs, pids)), "no worker is left")
+    finally:
+        program.kill_what_is_left()
+
+
+@pytest.mark.needs("kafka")
+def test_a_worker_that_is_quiet_closes_no_door_while_another_is_busy(
+    cluster: Cluster, tmp_path: Path
+) -> None:
+    program = start(tmp_path, cluster, workers=2, drain="5m")
+    try:
+        wait_until(lambda: serving_now(program) == 2, "both serve")
+        whole = wire.request("/healthz", host="localhost")
+        with wire.connect(program) as half:
+            half.sendall(whole[:20])
+            program.process.terminate()
+            wait_until(lambda: program.readiness()[0] == 503, "it drains")
+            ended, _, _ = select.select([half], [], [], 4 * QUIET_SECONDS)  # nobody comes
+            assert not ended
+            with wire.connect(program) as newcomer:
+                newcomer.sendall(wire.request("/v1/events"))
+                assert wire.receive(newcomer).status == 401
+            half.sendall(whole[20:])
+            assert wire.receive(half).status == 405
+        assert program.process.wait(timeout=30) == 0, program.log
     finally:
         program.kill_what_is_left()
