@@ -2,10 +2,10 @@
 How `trackmate dev` begins and what it says to the person who started it.
 """
 
-import logging
-import sys
 from importlib.resources import files
 from pathlib import Path
+
+from trackmate_programs.logs import set_up
 
 from trackmate import show
 from trackmate.dev import paste
@@ -14,7 +14,6 @@ from trackmate.dev.instance import Changes, Instance
 from trackmate.dev.run import Options, Reporter, run
 from trackmate.errors import CannotStart
 from trackmate_contract.quantity import seconds
-from trackmate_ingest.logs import JsonLines, PlainLines
 
 EXAMPLE = Path(str(files("trackmate"))) / "examples" / "01-first-affiliate"
 
@@ -29,20 +28,13 @@ def start(
     drain: str,
 ) -> None:
     """Run until told to stop. Raises CannotStart."""
-    _set_up_logs()
+    set_up()
     try:
         drain_seconds = seconds(drain)
     except ValueError as error:
         raise CannotStart(f"--drain: {error}.") from None
     options = Options(folder or EXAMPLE, data, port, metrics_port, kafka, drain_seconds)
     run(options, Reporter(_say_started, _say_changed))
-
-
-def _set_up_logs() -> None:
-    handler = logging.StreamHandler()
-    handler.setFormatter(PlainLines() if sys.stderr.isatty() else JsonLines())
-    logging.basicConfig(level=logging.WARNING, handlers=[handler])
-    logging.getLogger("trackmate").setLevel(logging.INFO)
 
 
 def _say_started(address: Address, instance: Instance) -> None:

@@ -4,22 +4,17 @@ wrong is a sentence with its cure. librdkafka alone would say "timed out" to mos
 """
 
 import asyncio
-import socket
-import ssl
-from collections.abc import Iterator
-from typing import Any
 
 from confluent_kafka import KafkaError
 from confluent_kafka.admin import AdminClient
+from trackmate_programs.kafka_reach import FINAL, refused, unreached
 
-from trackmate_contract.kafka import Kafka, Tls
+from trackmate_contract.kafka import Kafka
 from trackmate_contract.names import topic
 from trackmate_ingest.kafka_topics import Asked, Unanswered, described, faults
 from trackmate_ingest.producer import Settings
 
-_REACHED_S = 5.0
 _TOLD_S = 0.1  # between two looks at what librdkafka complains of
-_FINAL = {KafkaError._AUTHENTICATION, KafkaError._SSL}  # noqa: SLF001 - they have no other names
 
 
 async def ask(kafka: Kafka, settings: Settings, asked: Asked) -> list[str]:
@@ -27,96 +22,19 @@ async def ask(kafka: Kafka, settings: Settings, asked: Asked) -> list[str]:
     What breaks the promise, a sentence each; none where all is right. Raises Unanswered where the
     brokers cannot be asked. `settings` are those of librdkafka, with the password.
     """
-    unreached = await asyncio.to_thread(lambda: [*_unreached(kafka)])
-    if unreached:
-        raise Unanswered(" ".join(unreached))
+    away = await asyncio.to_thread(lambda: [*unreached(kafka)])
+    if away:
+        raise Unanswered(" ".join(away))
     complaints: list[KafkaError] = []
     admin = AdminClient({**settings, "log_level": 0, "error_cb": complaints.append})  # type: ignore[dict-item]
     names = [topic(asked.affiliate, stream) for stream in asked.streams]
     asking = asyncio.create_task(described(admin, names))
     try:
-        while not asking.done() and not any(one.code() in _FINAL for one in complaints):
+        while not asking.done() and not any(one.code() in FINAL for one in complaints):
             await asyncio.wait({asking}, timeout=_TOLD_S)
             admin.poll(0)
         if asking.done() and asking.exception() is None:
             return faults(asked, asking.result())
-        raise Unanswered(_refused(kafka, complaints) or str(asking.exception()))
+        raise Unanswered(refused(kafka, complaints) or str(asking.exception()))
     finally:
         asking.cancel()
-
-
-def _refused(kafka: Kafka, complaints: list[KafkaError]) -> str:
-    """The first that says most; "" where nothing was said."""
-    for complaint in complaints:
-        if complaint.code() == KafkaError._AUTHENTICATION and kafka.sasl is not None:  # noqa: SLF001
-            return (
-                f"Kafka does not take the user {kafka.sasl.username!r} with the password of "
-                f"{kafka.sasl.password_file!r} by {kafka.sasl.mechanism}; check that file, or the "
-                "user in Kafka."
-            )
-    for complaint in complaints:
-        if complaint.code() != KafkaError._ALL_BROKERS_DOWN:  # noqa: SLF001 - follows from others
-            return f"Kafka cannot be used: {complaint.str()}."
-    return ""
-
-
-def _unreached(kafka: Kafka) -> Iterator[str]:
-    """What keeps us from every one of the servers; nothing where one of them can be reached."""
-    try:
-        context = _context(kafka.tls) if kafka.tls is not None else None
-    except OSError as error:  # ssl.SSLError is one
-        yield f"The files of kafka.tls cannot be used ({_words(error)}); put PEM files there."
-        return
-    said = []
-    for server in kafka.bootstrap_servers.split(","):
-        host, _, port = server.rpartition(":")
-        try:
-            _connect(host, int(port), context)
-        except OSError as error:
-            said.append(_unreachable(server, error))
-        else:
-            return
-    yield from said
-
-
-def _context(tls: Tls) -> ssl.SSLContext:
-    context = ssl.create_default_context(cafile=tls.ca_file)
-    if tls.cert_file is not None:
-        context.load_cert_chain(tls.cert_file, tls.key_file, password=_no_pass_phrase)
-    return context
-
-
-def _no_pass_phrase(*_: Any) -> str:
-    """Else OpenSSL would ask for one at the terminal."""
-    return ""
-
-
-def _connect(host: str, port: int, context: ssl.SSLContext | None) -> None:
-    with socket.create_connection((host, port), timeout=_REACHED_S) as connection:
-        if context is not None:
-            with context.wrap_socket(connection, server_hostname=host):
-                pass
-
-
-def _unreachable(server: str, error: OSError) -> str:
-    if isinstance(error, ssl.SSLCertVerificationError):
-        return (
-            f"Kafka's {server} shows a certificate that cannot be accepted "
-            f"({error.verify_message}); renew it, or name its authority in kafka.tls.caFile."
-        )
-    if isinstance(error, ssl.SSLError):
-        return (
-            f"Kafka's {server} does not speak TLS as we do ({_words(error)}); name its listener "
-            "with TLS, or leave kafka.tls out."
-        )
-    if isinstance(error, socket.gaierror):
-        return f"Kafka's {server} has no address ({_words(error)}); check kafka.bootstrapServers."
-    return (
-        f"Kafka's {server} cannot be reached ({_words(error)}); check kafka.bootstrapServers, and "
-        "that the network lets us through."
-    )
-
-
-def _words(error: OSError) -> str:
-    reason = error.reason if isinstance(error, ssl.SSLError) else error.strerror
-    return str(reason or error)

@@ -14,13 +14,13 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import uvloop
+from trackmate_programs.logs import set_up
 
 from trackmate_contract.faults import Fault, Faulty
 from trackmate_contract.settings import described
 from trackmate_ingest.configuration import load
 from trackmate_ingest.kafka_asking import ask
 from trackmate_ingest.kafka_topics import Unanswered
-from trackmate_ingest.logs import set_up
 from trackmate_ingest.program import CannotStart, run
 from trackmate_ingest.settings import PROGRAM, IngestSettings
 

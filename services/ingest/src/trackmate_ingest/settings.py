@@ -6,28 +6,18 @@ from collections.abc import Iterator
 from typing import Annotated
 
 from pydantic import Field
+from trackmate_programs.listening import Address, MetricsAt, Port
 
 from trackmate_contract import kafka, rules
 from trackmate_contract.affiliate import AffiliateSpec
 from trackmate_contract.faults import Fault, Place
 from trackmate_contract.kafka import Kafka
-from trackmate_contract.leaves import File, Name, Whole, duration, text
+from trackmate_contract.leaves import File, Name, Whole, duration
 from trackmate_contract.settings import Settings
 from trackmate_ingest.keys import is_loopback
 
 PROGRAM = "TRACKMATE_INGEST"
 """What the names of the environment variables begin with."""
-
-Address = Annotated[
-    str,
-    text(
-        "an address to listen on",
-        "an IP address or a name of this machine, like '0.0.0.0'",
-        pattern=r"^[A-Za-z0-9.:-]+$",
-        longest=253,
-    ),
-]
-Port = Annotated[Whole, Field(ge=0, le=65_535)]
 
 
 class Listen(Settings):
@@ -35,13 +25,6 @@ class Listen(Settings):
     """Where requests are taken. A loopback address takes them for loopback hosts too."""
     port: Port = 8080
     """TCP port for requests; 0 takes any that is free."""
-
-
-class MetricsAt(Settings):
-    host: Address = "0.0.0.0"
-    """Where Prometheus metrics are served."""
-    port: Port = 9090
-    """TCP port for metrics; 0 takes any that is free."""
 
 
 class IngestSettings(Settings):

@@ -16,13 +16,13 @@ import time
 from collections.abc import Callable, Iterator
 
 import uvloop
+from trackmate_programs.logs import set_up
 
 from trackmate_ingest.app import Ingest
 from trackmate_ingest.channel import Ask, Channel, Close, Drain, Figures, InForce, Quiet
 from trackmate_ingest.intake import Directory, Intake
 from trackmate_ingest.kafka_log import ANSWERED_S, KafkaLog
 from trackmate_ingest.keys import is_loopback
-from trackmate_ingest.logs import set_up
 from trackmate_ingest.metrics import Metrics
 from trackmate_ingest.server import Server
 from trackmate_ingest.standing import Standing
