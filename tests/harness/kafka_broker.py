@@ -33,6 +33,8 @@ from cryptography.hazmat.primitives.serialization import (
     load_pem_private_key,
 )
 
+from links import Network
+
 _POM = Path(__file__).parent / "jars" / "pom.xml"
 _CACHE = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "trackmate"
 _START_S = 60.0
@@ -42,11 +44,12 @@ _PROPERTIES = """\
 process.roles=broker,controller
 node.id={number}
 controller.quorum.voters={voters}
-listeners=CLIENTS://127.0.0.1:{port},CONTROLLER://127.0.0.1:{controller}
-advertised.listeners=CLIENTS://127.0.0.1:{port}
-listener.security.protocol.map=CLIENTS:{protocol},CONTROLLER:PLAINTEXT
+listeners=CLIENTS://127.0.0.1:{port},BROKERS://127.0.0.1:{brokers},\
+CONTROLLER://127.0.0.1:{controller}
+advertised.listeners=CLIENTS://127.0.0.1:{client_link},BROKERS://127.0.0.1:{broker_link}
+listener.security.protocol.map=CLIENTS:{protocol},BROKERS:PLAINTEXT,CONTROLLER:PLAINTEXT
 controller.listener.names=CONTROLLER
-inter.broker.listener.name=CLIENTS
+inter.broker.listener.name=BROKERS
 log.dirs={data}
 num.partitions=1
 default.replication.factor={replicas}
@@ -67,7 +70,6 @@ num.io.threads=2
 
 _SECURED = """\
 sasl.enabled.mechanisms=SCRAM-SHA-512
-sasl.mechanism.inter.broker.protocol=SCRAM-SHA-512
 listener.name.clients.scram-sha-512.sasl.jaas.config=\
 org.apache.kafka.common.security.scram.ScramLoginModule required \
 username="{admin}" password="{password}";
@@ -91,6 +93,7 @@ class Broker:
     number: int
     home: Path
     port: int
+    """Where clients find it: of its link where there is one."""
     process: subprocess.Popen[bytes] | None = field(default=None, repr=False)
 
     @property
@@ -131,6 +134,10 @@ class Cluster:
     secured: bool
     ca_file: Path | None = None
     """Of the authority, where clients speak TLS."""
+    clients: Network = field(default_factory=Network)
+    """Between clients and brokers; without links where none were asked for."""
+    between: Network = field(default_factory=Network)
+    """Between the brokers."""
 
     @property
     def bootstrap(self) -> str:
@@ -186,10 +193,15 @@ class Cluster:
 
 @contextmanager
 def kafka_brokers(
-    number: int = 1, *, secured: bool = False, authority: trustme.CA | None = None
+    number: int = 1,
+    *,
+    secured: bool = False,
+    authority: trustme.CA | None = None,
+    linked: bool = False,
 ) -> Iterator[Cluster]:
+    """Running; `linked` over networks that a test can break."""
     with tempfile.TemporaryDirectory(prefix="kafka-") as name:
-        cluster = _prepared(Path(name), number, secured=secured, authority=authority)
+        cluster = _prepared(Path(name), number, secured=secured, authority=authority, linked=linked)
         try:
             for broker in cluster.brokers:
                 broker.start()
@@ -198,6 +210,8 @@ def kafka_brokers(
         finally:
             for broker in cluster.brokers:
                 broker.kill()
+            cluster.clients.end()
+            cluster.between.end()
 
 
 def _protocol(*, secured: bool, tls: bool) -> str:
@@ -213,8 +227,12 @@ def _certify(folder: Path, authority: trustme.CA) -> None:
     authority.cert_pem.write_to_path(str(folder / "authority.pem"))
 
 
-def _prepared(home: Path, number: int, *, secured: bool, authority: trustme.CA | None) -> Cluster:
-    ports = [_free_ports(2) for _ in range(number)]
+def _prepared(
+    home: Path, number: int, *, secured: bool, authority: trustme.CA | None, linked: bool
+) -> Cluster:
+    ports = [_free_ports(3) for _ in range(number)]
+    clients = Network(*(one[0] for one in ports)) if linked else Network()
+    between = Network(*(one[2] for one in ports)) if linked else Network()
     voters = ",".join(f"{n}@127.0.0.1:{ports[n][1]}" for n in range(number))
     cluster_id = urlsafe_b64encode(uuid4().bytes).decode().rstrip("=")
     brokers = []
@@ -226,6 +244,9 @@ def _prepared(home: Path, number: int, *, secured: bool, authority: trustme.CA |
             voters=voters,
             port=ports[n][0],
             controller=ports[n][1],
+            brokers=ports[n][2],
+            client_link=clients.links[n].port if linked else ports[n][0],
+            broker_link=between.links[n].port if linked else ports[n][2],
             protocol=_protocol(secured=secured, tls=authority is not None),
             data=folder / "data",
             replicas=min(3, number),
@@ -237,9 +258,9 @@ def _prepared(home: Path, number: int, *, secured: bool, authority: trustme.CA |
             text += _TLS.format(folder=folder)
         (folder / "server.properties").write_text(text, "utf-8")
         _format(folder, cluster_id, secured=secured)
-        brokers.append(Broker(n, folder, ports[n][0]))
+        brokers.append(Broker(n, folder, clients.links[n].port if linked else ports[n][0]))
     ca_file = brokers[0].home / "authority.pem" if authority is not None else None
-    return Cluster(brokers, secured, ca_file)
+    return Cluster(brokers, secured, ca_file, clients, between)
 
 
 def _format(folder: Path, cluster_id: str, *, secured: bool) -> None:
