@@ -165,6 +165,7 @@ def test_a_faulty_file_is_said_once_and_what_was_in_force_stays(
 
 def test_what_needs_a_restart_is_said(program: Program) -> None:
     program.change_settings(workers=4, drain="2s")
+    program.change_settings(drain="3s")
 
     [said] = program.said("taken over at the next start only")
     assert said["detail"] == "workers"
