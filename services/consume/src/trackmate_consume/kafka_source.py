@@ -66,6 +66,7 @@ PROMISES: Settings = {
     "partition.assignment.strategy": "cooperative-sticky",
     "queued.max.messages.kbytes": 8192,
     "max.poll.interval.ms": 300_000,
+    "topic.metadata.refresh.interval.ms": 30_000,  # how late partitions that are added are seen
 }
 
 

@@ -35,6 +35,7 @@ PROMISES: Settings = {
     "partitioner": "murmur2_random",  # as Java's clients, so that others find a key's partition
     "compression.type": "lz4",
     "linger.ms": 5,
+    "topic.metadata.refresh.interval.ms": 30_000,  # how late partitions that are added are seen
     "queue.buffering.max.messages": 100_000,
     "queue.buffering.max.kbytes": 131_072,
 }
