@@ -337,3 +337,28 @@ def test_a_name_that_is_none_is_answered_in_words(start_dev: StartDev, name: str
 
     assert done.returncode == 2
     assert b"Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("bootstrap", "told"),
+    [
+        (
+            "127.0.0.1:1",
+            "Kafka's 127.0.0.1:1 cannot be reached (Connection refused); check --kafka",
+        ),
+        ("nonsense", "--kafka 'nonsense' is not a list of brokers; write host:port"),
+    ],
+)
+def test_a_kafka_that_is_not_there_is_said_with_a_cure(
+    tmp_path: Path, bootstrap: str, told: str
+) -> None:
+    done = subprocess.run(
+        [TRACKMATE, "dev", "--kafka", bootstrap, "--port", "0"],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+    assert done.returncode == 2
+    assert told in " ".join(done.stderr.split())

@@ -95,7 +95,7 @@ class Backbone(Protocol):
         """Carry the streams of a manifest. Raises Unready."""
 
     async def group(self, reads: Reads, start: str | datetime) -> Group:
-        """A pipeline's; `start` says where it begins if it is new. Raises Down."""
+        """A pipeline's; `start` says where it begins if it is new. Raises Down and Unready."""
 
     def ledger(self, groups: Sequence[Group]) -> Ledger:
         """The books; where they are off, with the events that it is about. Blocks; raises Down."""

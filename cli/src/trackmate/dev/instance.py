@@ -50,6 +50,8 @@ class Instance:
         self.misfits: list[Misfit] = []
         self.notices: list[str] = []
         self.ingest = Ingest(Directory([], loopback=True), metrics)
+        self.waits = False
+        """Whether something could not be carried that may be later, without a change of a file."""
         self.closing = asyncio.Event()
         """Set when the process is to stop: live views end themselves."""
         self._root = _root_secret(data)
@@ -59,6 +61,7 @@ class Instance:
     async def apply(self, folder: Folder) -> Changes:
         """Make the running state what the folder says; what is faulty there stays as it was."""
         changes = Changes(misfits=list(folder.misfits), notices=list(folder.notices))
+        self.waits = False
         for name, declared in folder.affiliates.items():
             try:
                 await self._apply_one(declared, folder, changes)
@@ -66,6 +69,7 @@ class Instance:
                 line = declared.lines.find("spec.id")
                 changes.misfits.append(Misfit(declared.file, line, "spec.id", str(conflict)))
             except Unready as fault:
+                self.waits = True
                 changes.misfits.append(Misfit(declared.file, None, "", str(fault)))
             except sqlite3.Error as error:
                 what = (
@@ -128,7 +132,11 @@ class Instance:
                 continue
             wanted = await self._wanted(running, folder, changes)
             before = running.pipelines.declared
-            await running.follow_pipelines(wanted)
+            try:
+                await running.follow_pipelines(wanted)
+            except Unready as fault:
+                self.waits = True
+                changes.misfits.append(Misfit(self._files[name], None, "", str(fault)))
             for pipeline in sorted({*before, *wanted}):
                 if before.get(pipeline) != wanted.get(pipeline):
                     kind = changes.removed if pipeline not in wanted else changes.changed

@@ -20,6 +20,7 @@ from wsgiref.simple_server import WSGIServer
 
 import uvloop
 from prometheus_client import CollectorRegistry, start_http_server
+from trackmate_programs.kafka_reach import unreached
 from watchfiles import awatch
 
 from trackmate.backbone import Backbone
@@ -31,10 +32,12 @@ from trackmate.embedded.affiliate import BackboneOf, on_its_file
 from trackmate.embedded.database import Database
 from trackmate.errors import CannotStart
 from trackmate.folder import read_folder
+from trackmate_contract.kafka import Kafka
 from trackmate_ingest.metrics import Metrics
 from trackmate_ingest.server import Server
 
 _LOOPBACK = "127.0.0.1"
+_LOOK_AGAIN_MS = 3000  # at what could not be carried
 _INGEST_PATHS = ("/v1/", "/healthz", "/readyz", "/openapi.json", "/docs")
 
 _log = logging.getLogger("trackmate.dev")
@@ -69,6 +72,8 @@ def run(options: Options, reporter: Reporter) -> None:
         raise CannotStart(
             f"{str(options.folder)!r} is not a folder. Name one that holds YAML files."
         )
+    if options.kafka is not None:
+        _reach(options.kafka)
     with _locked(options.data), _bound(options.port) as listener:
         uvloop.run(_run(options, reporter, listener))
 
@@ -92,6 +97,19 @@ async def _run(options: Options, reporter: Reporter, listener: socket.socket) ->
             await server.serve([listener])
             watching.cancel()
         await instance.close()
+
+
+def _reach(bootstrap: str) -> None:
+    """Raises CannotStart with what keeps us from every one of the brokers."""
+    try:
+        kafka = Kafka.model_validate({"bootstrapServers": bootstrap})
+    except ValueError:
+        raise CannotStart(
+            f"--kafka {bootstrap!r} is not a list of brokers; write host:port, with commas between."
+        ) from None
+    away = [fault.replace("kafka.bootstrapServers", "--kafka") for fault in unreached(kafka)]
+    if away:
+        raise CannotStart(" ".join(away))
 
 
 def _backbone_of(kafka: str | None) -> BackboneOf:
@@ -133,7 +151,12 @@ class _Split:
 
 
 async def _follow(folder: Path, instance: Instance, reporter: Reporter) -> None:
-    async for _ in awatch(folder, debounce=400, step=50):
+    changing = awatch(
+        folder, debounce=400, step=50, rust_timeout=_LOOK_AGAIN_MS, yield_on_timeout=True
+    )
+    async for changed in changing:
+        if not changed and not instance.waits:
+            continue
         try:
             read = partial(read_folder, folder, running=instance.files)
             changes = await instance.apply(await asyncio.to_thread(read))

@@ -13,7 +13,7 @@ from typing import Any
 
 from confluent_kafka import KafkaException
 
-from trackmate.backbone import STORE, Group, Reads, Wanted
+from trackmate.backbone import STORE, Group, Reads, Unready, Wanted
 from trackmate.embedded.books import documents_missing
 from trackmate.embedded.database import Database
 from trackmate.kafka import viewing
@@ -117,7 +117,11 @@ class KafkaBackbone:
         asking = FileAsking(self._database, reads.pipeline)
         standing = KafkaStanding(reading, lambda: self._reading, self._groups, asking)
         name = topic(self._affiliate, streams[0])
-        log_id = await asyncio.to_thread(self._groups.topic_id, name)
+        try:
+            log_id = await asyncio.to_thread(self._groups.topic_id, name)
+        except KafkaException as fault:
+            said = fault.args[0].str()
+            raise Unready(f"Kafka was not to be asked about the topic {name!r}: {said}") from None
         return KafkaGroup(reads, standing, asking, log_id)
 
     def ledger(self, groups: Sequence[Group]) -> Ledger:
