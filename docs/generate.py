@@ -13,9 +13,12 @@ from typing import Any
 
 import yaml
 
+from trackmate_consume.settings import PROGRAM as CONSUME
+from trackmate_consume.settings import ConsumeSettings
 from trackmate_contract.quantity import DURATION, SIZE, TIME
 from trackmate_contract.settings import Settings, settings
-from trackmate_ingest.settings import PROGRAM, IngestSettings
+from trackmate_ingest.settings import PROGRAM as INGEST
+from trackmate_ingest.settings import IngestSettings
 
 DOCS = Path(__file__).parent
 CRDS = DOCS.parent / "crds"
@@ -29,7 +32,10 @@ def references() -> dict[Path, str]:
     """Every page of the reference and what it must hold."""
     sources = sorted(CRDS.glob("*.yaml"))
     pages = {DOCS / f"reference-{source.stem}.md": page(source.read_text()) for source in sources}
-    return pages | {DOCS / "reference-ingest.md": settings_page("ingest", IngestSettings, PROGRAM)}
+    return pages | {
+        DOCS / "reference-ingest.md": settings_page("ingest", IngestSettings, INGEST),
+        DOCS / "reference-consume.md": settings_page("consume", ConsumeSettings, CONSUME),
+    }
 
 
 def settings_page(name: str, model: type[Settings], program: str) -> str:
