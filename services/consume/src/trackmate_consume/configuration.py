@@ -3,12 +3,12 @@ All that the program reads from files: its settings, what Kafka asks for, and th
 spec may name. Read as a whole, so that one look at the files is one state of affairs.
 """
 
-from collections.abc import Mapping
+from collections.abc import Hashable, Mapping
 from dataclasses import dataclass, field
 from ipaddress import ip_network
 from pathlib import Path
 
-from trackmate_programs import yaml_file
+from trackmate_programs import kafka_access, yaml_file
 from trackmate_programs.kafka_access import Access, read_access, unless_faulty
 
 from trackmate_consume import settings
@@ -60,6 +60,22 @@ def load(path: Path, environment: Mapping[str, str]) -> Configuration:
     if access is None or secrets is None:
         raise Faulty(tuple(faults))
     return Configuration(found, access, secrets)
+
+
+def stamp(path: Path, configuration: Configuration) -> Hashable:
+    """What tells that a file changed, without reading any."""
+    settings = configuration.settings
+    folder = settings.secrets_folder
+    secrets = [] if folder is None else sorted(Path(folder).glob("*/*"))
+    return tuple(map(_stamp, (path, *kafka_access.files(settings.kafka), *secrets)))
+
+
+def _stamp(file: Path) -> tuple[str, int, int, int]:
+    try:
+        found = file.stat()
+    except OSError:
+        return str(file), 0, 0, 0
+    return str(file), found.st_ino, found.st_size, found.st_mtime_ns
 
 
 def _secrets(found: ConsumeSettings) -> Secrets:

@@ -8,14 +8,14 @@ import contextlib
 import logging
 import signal
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Hashable, Iterable, Iterator, Mapping
 from pathlib import Path
 
 from prometheus_client import CollectorRegistry
 from prometheus_client.core import Metric
 from prometheus_client.registry import Collector
 
-from trackmate_consume.configuration import Configuration, load
+from trackmate_consume.configuration import Configuration, load, stamp
 from trackmate_consume.health import Answer, Progress, now, serving
 from trackmate_consume.pipeline_metrics import Part, Shown, families
 from trackmate_consume.running import Running, lives_on
@@ -44,6 +44,7 @@ class Member(Collector):
         self._running = Running(configuration)
         self._progress = Progress(moved_at=now(), turned_at=now())
         self._said = ""
+        self._seen: Hashable = None
         self._letters: int | None = None
 
     async def run(self) -> int:
@@ -94,6 +95,10 @@ class Member(Collector):
             self._progress.note(settled=settled, waits=waits, now=now())
 
     async def _read_again(self) -> None:
+        seen = stamp(self._path, self._configuration)
+        if seen == self._seen:
+            return
+        self._seen = seen
         try:
             wanted = await asyncio.to_thread(load, self._path, self._environment)
         except Faulty as faulty:
