@@ -139,18 +139,21 @@ class _Server(Server):
         yield
 
 
-async def _run(end: socket.socket, listener: socket.socket) -> None:
+async def work(end: socket.socket, listener: socket.socket) -> None:
+    """Until told to end on the channel, or its other end is gone."""
     channel = await Channel.on(end)
     first = await channel.receive()
     if first is None:
         return
     worker = Worker(first, channel)
     following = asyncio.create_task(worker.follow())
-    await worker.server.serve([listener])
-    await worker.log.close()
-    channel.send(Figures(worker.ingest.metrics, worker.log.figures()))
-    following.cancel()
-    channel.close()
+    try:
+        await worker.server.serve([listener])
+    finally:
+        await worker.log.close()
+        channel.send(Figures(worker.ingest.metrics, worker.log.figures()))
+        following.cancel()
+        channel.close()
 
 
 def main() -> None:
@@ -158,7 +161,7 @@ def main() -> None:
         signal.signal(number, signal.SIG_IGN)
     set_up()
     end, listener = (socket.socket(fileno=int(number)) for number in sys.argv[1:3])
-    uvloop.run(_run(end, listener))
+    uvloop.run(work(end, listener))
 
 
 if __name__ == "__main__":

@@ -4,16 +4,18 @@ The worker processes: started, told what is in force, watched, summed up, draine
 They share one listening socket, and so its queue: what waits there when a worker dies is accepted
 by another. With a socket each (SO_REUSEPORT) the kernel would reset it. Connections spread as
 evenly either way; measured in docs/ingest.md. Each is a fresh program and no fork: a producer has
-threads.
+threads. One alone runs in the program's own process.
 """
 
 import asyncio
 import logging
+import os
 import socket
 import sys
 import time
+from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Protocol
 
 from trackmate_ingest.channel import Ask, Channel, Close, Drain, Figures, InForce, Quiet
 from trackmate_ingest.kafka_figures import KafkaFigures
@@ -29,9 +31,49 @@ _LAST_ANSWERS_S = 25.0  # that workers may take after they were told to close
 _log = logging.getLogger("trackmate.ingest")
 
 
+class _Process(Protocol):
+    """What runs a worker: a process of its own, or this one."""
+
+    pid: int
+
+    @property
+    def returncode(self) -> int | None:
+        """None until it ended."""
+
+    async def wait(self) -> int:
+        """Wait for its end."""
+
+    def kill(self) -> None:
+        """End it at once."""
+
+
+class _Here:
+    """
+    A worker in this process: one alone needs no other, which would take as much memory again. If
+    this loop does not turn, Kubernetes sees it as the program itself would see it of another.
+    """
+
+    def __init__(self, run: Callable[[], Coroutine[Any, Any, None]]) -> None:
+        self.pid = os.getpid()
+        self._task = asyncio.create_task(run())
+
+    @property
+    def returncode(self) -> int | None:
+        if not self._task.done():
+            return None
+        return 1 if self._task.cancelled() or self._task.exception() else 0
+
+    async def wait(self) -> int:
+        await asyncio.wait([self._task])
+        return self.returncode or 0
+
+    def kill(self) -> None:
+        self._task.cancel()
+
+
 @dataclass(eq=False)
 class _Worker:
-    process: asyncio.subprocess.Process
+    process: _Process
     channel: Channel
     figures: Figures = field(default_factory=Figures)
     unanswered: int = 0
@@ -139,16 +181,24 @@ class Workers:
 
     async def _started(self) -> _Worker:
         ours, its = socket.socketpair()
-        with its:
-            fds = (its.fileno(), self._listener.fileno())
-            process = await asyncio.create_subprocess_exec(
-                *(sys.executable, "-P", "-m", "trackmate_ingest.worker", *map(str, fds)),
-                pass_fds=fds,
-            )
+        process = self._here(its) if self._number == 1 else await self._apart(its)
         worker = _Worker(process, await Channel.on(ours))
         self._running.append(worker)
         worker.channel.send(self._in_force)
         return worker
+
+    async def _apart(self, its: socket.socket) -> _Process:
+        with its:
+            fds = (its.fileno(), self._listener.fileno())
+            return await asyncio.create_subprocess_exec(
+                *(sys.executable, "-P", "-m", "trackmate_ingest.worker", *map(str, fds)),
+                pass_fds=fds,
+            )
+
+    def _here(self, its: socket.socket) -> _Process:
+        from trackmate_ingest.worker import work  # noqa: PLC0415 - who has several does without
+
+        return _Here(lambda: work(its, self._listener.dup()))
 
     async def _listen_to(self, worker: _Worker) -> None:
         while (message := await worker.channel.receive()) is not None:
