@@ -18,13 +18,27 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, TypeVar
 
+from aiohttp import web
+
 from couchbase_standin.data_service import DataService
 from couchbase_standin.faults import Fault, Faults
 from couchbase_standin.frames import Op, Status
+from couchbase_standin.management import Management
 from couchbase_standin.state import Bucket, Role, State, Stored, User
 from couchbase_standin.topology import HOST, Ports
 
-__all__ = ["Bucket", "Fault", "Op", "Role", "Standin", "Status", "Stored", "User", "standing"]
+__all__ = [
+    "ADMIN",
+    "Bucket",
+    "Fault",
+    "Op",
+    "Role",
+    "Standin",
+    "Status",
+    "Stored",
+    "User",
+    "standing",
+]
 
 ADMIN = User("Administrator", "let-me-in", (Role("admin"),))
 
@@ -42,8 +56,10 @@ class Standin:
         self.faults = Faults()
         self.ports = Ports()
         self.data = DataService(self.state, self.ports, self.faults)
+        self._management = Management(self.state, self.ports, self.faults)
         self._loop = asyncio.new_event_loop()
         self._servers: list[asyncio.Server] = []
+        self._runner: web.ServerRunner | None = None
 
     @property
     def address(self) -> str:
@@ -52,6 +68,11 @@ class Standin:
     @property
     def address_tls(self) -> str:
         return f"couchbases://{HOST}:{self.ports.data_tls}"
+
+    @property
+    def url(self) -> str:
+        """Of the management API."""
+        return f"http://{HOST}:{self.ports.management}"
 
     def user(self, name: str, password: str, *roles: Role) -> User:
         self.state.users[name] = User(name, password, roles)
@@ -87,6 +108,11 @@ class Standin:
         self.ports.data = await self._listen(self.ports.data, None)
         if tls is not None:
             self.ports.data_tls = await self._listen(self.ports.data_tls, tls)
+        self._runner = web.ServerRunner(web.Server(self._management.serve), shutdown_timeout=0)
+        await self._runner.setup()
+        site = web.TCPSite(self._runner, HOST, self.ports.management)
+        await site.start()
+        self.ports.management = self._runner.addresses[0][1]
 
     async def _listen(self, port: int, tls: ssl.SSLContext | None) -> int:
         server = await asyncio.start_server(self.data.serve, HOST, port, ssl=tls)
@@ -98,6 +124,8 @@ class Standin:
         for server in self._servers:
             server.close()
         self._servers.clear()
+        if self._runner is not None:
+            await self._runner.cleanup()
         await self.data.drop_all()
 
 

@@ -1,6 +1,6 @@
 """
-Who may do what: roles of users, as Couchbase's documentation lists them, as far as this product and
-its tests need them.
+Who may do what: the roles that this product and its tests need, with the rights that ns_server
+gives them (`menelaus_roles.erl`).
 """
 
 from collections.abc import Iterable
@@ -19,21 +19,22 @@ class Right(StrEnum):
     BUCKET = "change or drop a bucket"
     BUCKETS = "make buckets"
     USERS = "manage users"
-    CLUSTER = "see the cluster's settings"
+    CLUSTER = "see the cluster"
 
 
 _DATA = frozenset({Right.READ, Right.WRITE})
+_SEEN = frozenset({Right.META, Right.CLUSTER})
 _OF_BUCKET = frozenset({Right.META, Right.COLLECTIONS, Right.BUCKET})
 ROLES: dict[str, frozenset[Right]] = {
     "admin": frozenset(Right),
-    "ro_admin": frozenset({Right.META, Right.CLUSTER}),
+    "ro_admin": _SEEN,
     "cluster_admin": _OF_BUCKET | {Right.BUCKETS, Right.CLUSTER},
     "security_admin": frozenset({Right.USERS, Right.CLUSTER}),
-    "bucket_admin": _OF_BUCKET,
-    "bucket_full_access": _DATA | {Right.META},
-    "scope_admin": frozenset({Right.COLLECTIONS, Right.META}),
-    "data_reader": frozenset({Right.READ, Right.META}),
-    "data_writer": frozenset({Right.WRITE, Right.META}),
+    "bucket_admin": _OF_BUCKET | _SEEN,
+    "bucket_full_access": _DATA | _SEEN,
+    "scope_admin": frozenset({Right.COLLECTIONS}),
+    "data_reader": _SEEN | {Right.READ},
+    "data_writer": _SEEN | {Right.WRITE},
 }
 GLOBAL = frozenset({"admin", "ro_admin", "cluster_admin", "security_admin"})
 """Roles that are on everything, and are given without a bucket."""

@@ -72,6 +72,14 @@ class Bucket:
         self.scopes[scope].collections[name] = Collection(next(self._ids))
         self.manifest += 1
 
+    def drop_scope(self, name: str) -> None:
+        del self.scopes[name]
+        self.manifest += 1
+
+    def drop_collection(self, scope: str, name: str) -> None:
+        del self.scopes[scope].collections[name]
+        self.manifest += 1
+
     def by_id(self, number: int) -> tuple[str, str, Collection] | None:
         """Scope, name and collection; None where there is none of this id."""
         for scope, name, collection in self.each():

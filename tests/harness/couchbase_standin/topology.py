@@ -10,6 +10,8 @@ from couchbase_standin.state import Bucket, State
 
 _VBUCKETS = 64  # fewer than a server has, as each is in every answer
 HOST = "127.0.0.1"
+CAPABILITIES = ["collections", "durableWrite", "tombstonedUserXAttrs", "xattr", "nodesExt"]
+"""Of every bucket."""
 
 
 @dataclass
@@ -60,14 +62,7 @@ def _of_bucket(bucket: Bucket, ports: Ports) -> dict[str, object]:
             }
         ],
         "bucketCapabilitiesVer": "",
-        "bucketCapabilities": [
-            "collections",
-            "durableWrite",
-            "tombstonedUserXAttrs",
-            "couchapi",
-            "xattr",
-            "nodesExt",
-        ],
+        "bucketCapabilities": CAPABILITIES,
         "collectionsManifestUid": f"{bucket.manifest:x}",
         "vBucketServerMap": {
             "hashAlgorithm": "CRC",
