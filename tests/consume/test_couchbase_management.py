@@ -19,7 +19,7 @@ from couchbase.management.users import Role as SdkRole
 from couchbase.management.users import User as SdkUser
 from couchbase.options import ClusterOptions
 
-from couchbase_standin import ADMIN, Role, Standin, standing
+from couchbase_standin.standin import ADMIN, Role, Standin, standing
 
 BUCKETS, USERS = "/pools/default/buckets", "/settings/rbac/users/local"
 

@@ -37,7 +37,7 @@ from couchbase.options import (
 )
 from couchbase.transcoder import RawJSONTranscoder
 
-from couchbase_standin import Op, Role, Standin, Status, standing
+from couchbase_standin.standin import Op, Role, Standin, Status, standing
 from waiting_for import wait_until
 
 SHORT = timedelta(seconds=2)

@@ -80,6 +80,21 @@ def test_no_id_can_be_chosen_to_take_the_place_of_a_conflict(
 def test_keys_fit_into_couchbase(event_id: str, fingerprint: str) -> None:
     assert len(names.document_key(LONGEST, event_id).encode()) <= 250
     assert len(names.conflict_key(LONGEST, event_id, fingerprint).encode()) <= 250
+    assert len(names.made_key(LONGEST, event_id, 99_999).encode()) <= 250
+    made = names.made_conflict_key(LONGEST, event_id, 99_999, fingerprint)
+    assert len(made.encode()) <= 250
+
+
+@given(NAMES, IDS, st.integers(0, 99), NAMES, IDS, st.integers(0, 99))
+def test_a_pipelines_documents_have_keys_of_their_own(
+    one: str, one_id: str, one_part: int, other: str, other_id: str, other_part: int
+) -> None:
+    """Also those of one id that ends like another's part."""
+    mine = names.made_key(one, one_id, one_part)
+    theirs = names.made_key(other, other_id, other_part)
+
+    assert (mine == theirs) is ((one, one_id, one_part) == (other, other_id, other_part))
+    assert mine != names.document_key(other, other_id)
 
 
 def test_the_longest_names_fit_into_kafka_and_kubernetes() -> None:

@@ -75,6 +75,17 @@ def bucket(affiliate: str) -> str:
     return affiliate
 
 
+def events_collection(scope: str) -> str:
+    """
+    The Couchbase collection of the built-in pipeline `store`. Only the scope `_default` can have a
+    collection `_default`.
+
+    >>> events_collection("_default"), events_collection("acme")
+    ('_default', 'events')
+    """
+    return "_default" if scope == "_default" else "events"
+
+
 def keys_secret(affiliate: str) -> str:
     """
     The Secret that holds an affiliate's write keys.
@@ -108,6 +119,26 @@ def conflict_key(stream: str, event_id: str, fingerprint: str) -> str:
     'c::events::order-1::abababababababababababababababab'
     """
     return f"c::{stream}::{_bounded(event_id)}::{fingerprint[:32]}"
+
+
+def made_key(pipeline: str, event_id: str, part: int) -> str:
+    """
+    The key of a document that a pipeline made of an event: its first is part 0.
+
+    >>> made_key("to-orders", "order-1", 0)
+    'd::to-orders::0::order-1'
+    """
+    return f"d::{pipeline}::{part}::{_bounded(event_id)}"
+
+
+def made_conflict_key(pipeline: str, event_id: str, part: int, fingerprint: str) -> str:
+    """
+    The same, of another event that came under an id already taken.
+
+    >>> made_conflict_key("to-orders", "order-1", 0, "ab" * 32)
+    'x::to-orders::0::order-1::abababababababababababababababab'
+    """
+    return f"x::{pipeline}::{part}::{_bounded(event_id)}::{fingerprint[:32]}"
 
 
 def _bounded(event_id: str) -> str:

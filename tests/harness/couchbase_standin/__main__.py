@@ -6,7 +6,7 @@ runs until its standard input ends. `python -m couchbase_standin`, in this folde
 import json
 import sys
 
-from couchbase_standin import ADMIN, standing
+from couchbase_standin.standin import ADMIN, standing
 
 with standing() as standin:
     found = {"address": standin.address, "username": ADMIN.id, "password": ADMIN.password}

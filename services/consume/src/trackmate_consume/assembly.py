@@ -9,18 +9,24 @@ from ipaddress import IPv4Network, IPv6Network
 from trackmate_consume.flow import Pace
 from trackmate_consume.formats import FORMATS
 from trackmate_consume.sink import Sink, Unfit
+from trackmate_consume.sinks.couchbase import CouchbaseSink
+from trackmate_consume.sinks.couchbase_cluster import CouchbaseCluster
 from trackmate_consume.sinks.file_names import Writer
 from trackmate_consume.sinks.files import FilesSink
 from trackmate_consume.sinks.http import HttpSink
 from trackmate_consume.sinks.postgres import PostgresSink
 from trackmate_consume.sinks.stdout import StdoutSink
-from trackmate_contract.pipeline import Batch, PipelineSpec
+from trackmate_contract.pipeline import Batch, Couchbase, PipelineSpec
 from trackmate_contract.specs import SecretKeyRef
 
 RUNS = frozenset({"files", "http", "postgres", "stdout"})
 """The sinks that are there."""
 
 NOT_HERE = "the sink {!r} is not there yet; there are files, http, postgres and stdout"
+
+NO_COUCHBASE = "there is no Couchbase here; the sink is for affiliates with a store on a cluster"
+
+_DOCUMENTS = frozenset({"json", "cloudevents"})
 
 Network = IPv4Network | IPv6Network
 Secret = Callable[[SecretKeyRef], str | None]
@@ -38,6 +44,8 @@ class Surroundings:
     pipeline: str = ""
     log: str = ""
     """An id of the log that is read: offsets of another one are of other events."""
+    couchbase: CouchbaseCluster | None = None
+    """The affiliate's bucket or scope; None where it has none, as in embedded mode."""
 
 
 def pace_of(spec: PipelineSpec) -> Pace:
@@ -79,5 +87,21 @@ def sink_of(spec: PipelineSpec, around: Surroundings, replay: str | None = None)
         return FilesSink(sink.files, form, writer)
     if sink.stdout is not None:
         return StdoutSink(form)
+    if sink.couchbase is not None and around.couchbase is not None:
+        return _couchbase_sink(spec, sink.couchbase, around, around.couchbase)
     name = next(name for name in type(sink).model_fields if getattr(sink, name) is not None)
-    raise Unfit(f"spec.sink.{name}", NOT_HERE.format(name))
+    raise Unfit(
+        f"spec.sink.{name}", (NO_COUCHBASE if name == "couchbase" else NOT_HERE).format(name)
+    )
+
+
+def _couchbase_sink(
+    spec: PipelineSpec, sink: Couchbase, around: Surroundings, cluster: CouchbaseCluster
+) -> CouchbaseSink:
+    if spec.format not in _DOCUMENTS:
+        raise Unfit(
+            "spec.format",
+            f"{spec.format!r} makes no JSON documents, and couchbase keeps such alone; write json "
+            "or cloudevents",
+        )
+    return CouchbaseSink(sink, cluster, pipeline=around.pipeline)

@@ -11,10 +11,10 @@ from trackmate_contract.specs import SecretKeyRef
 _FAULTS = {  # X509_V_ERR_…: OpenSSL's x509_vfy.h
     9: "is not valid yet",
     10: "has expired",
-    18: "is signed by itself; put it into tls.caSecretRef to trust it",
-    19: "is from an unknown authority; put that into tls.caSecretRef to trust it",
-    20: "is from an unknown authority; put that into tls.caSecretRef to trust it",
-    21: "is from an unknown authority; put that into tls.caSecretRef to trust it",
+    18: "is signed by itself; put it into {authority} to trust it",
+    19: "is from an unknown authority; put that into {authority} to trust it",
+    20: "is from an unknown authority; put that into {authority} to trust it",
+    21: "is from an unknown authority; put that into {authority} to trust it",
     62: "is for another name",
     64: "is for another address",
 }
@@ -33,8 +33,10 @@ def add_authority(trust: ssl.SSLContext, ref: SecretKeyRef, secret: Secret, path
         ) from None
 
 
-def certificate_words(fault: Exception) -> str:
-    """What a peer's certificate is."""
+def certificate_words(fault: Exception, authority: str = "tls.caSecretRef") -> str:
+    """What a peer's certificate is. `authority`: where one is declared."""
     code = getattr(fault, "verify_code", None)
-    said = getattr(fault, "verify_message", "cannot be verified")
-    return f"its certificate {_FAULTS.get(code or 0, f'is refused: {said}')}"
+    known = _FAULTS.get(code or 0)
+    if known is None:
+        return f"its certificate is refused: {getattr(fault, 'verify_message', 'it does not hold')}"
+    return f"its certificate {known.format(authority=authority)}"
