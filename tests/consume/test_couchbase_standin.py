@@ -4,13 +4,16 @@ that each of its faults bites.
 """
 
 import secrets
+import ssl
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import timedelta
 from itertools import product
+from pathlib import Path
 from typing import Any
 
 import pytest
+import trustme
 from couchbase.auth import PasswordAuthenticator
 from couchbase.cluster import Cluster
 from couchbase.collection import Collection
@@ -26,6 +29,7 @@ from couchbase.exceptions import (
     DurabilitySyncWriteAmbiguousException,
     RequestCanceledException,
     ScopeNotFoundException,
+    TemporaryFailException,
     UnAmbiguousTimeoutException,
 )
 from couchbase.options import (
@@ -106,6 +110,26 @@ def test_who_has_no_password_is_not_let_in(standin: Standin, user: str, password
     assert standin.data.logins == {"": 1}
 
 
+def test_the_sdk_takes_a_certificate_that_is_for_another_name(tmp_path: Path) -> None:
+    """
+    Once this fails, what `couchbase_reach.py` does about it can go: the SDK verifies names then.
+    """
+    authority, context = trustme.CA(), ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    authority.cert_pem.write_to_path(tmp_path / "ca.pem")
+    authority.issue_cert("another.example").configure_cert(context)
+    with standing(context) as standin:
+        standin.bucket("acme")
+        standin.user("writer", "right", Role("data_writer", "acme"))
+        login = PasswordAuthenticator("writer", "right", cert_path=str(tmp_path / "ca.pem"))
+        cluster = Cluster(standin.address_tls, ClusterOptions(login))
+        try:
+            insert(cluster.bucket("acme").default_collection())
+        finally:
+            cluster.close()
+
+        assert set(standin.data.mechanisms) == {"PLAIN"}
+
+
 PLACES = ["acme", "globex"]
 VERBS: dict[str, Callable[[Collection], Any]] = {
     "data_reader": lambda collection: collection.get("there"),
@@ -171,6 +195,18 @@ def test_what_passes_is_tried_again_by_the_client(
 
     assert fault.bit == 2
     assert [*standin.documents("acme")] == ["k"]
+
+
+def test_the_sdk_hides_that_a_key_is_taken_behind_what_it_repeated_for(
+    standin: Standin, collection: Collection
+) -> None:
+    """Which is why `couchbase_faults.py` goes by numbers: 105 is that the document exists."""
+    insert(collection)
+    fault = standin.faults.add("answer", Op.ADD, status=Status.TEMPORARY, times=1)
+
+    with pytest.raises(TemporaryFailException) as raised:
+        insert(collection)
+    assert (fault.bit, raised.value.error_code) == (1, 105)
 
 
 @pytest.mark.parametrize("applied", [True, False])

@@ -57,8 +57,12 @@ class DataService:
         self.faults = faults
         self.logins: Counter[str] = Counter()
         """By user, those that were let in; those that were not under `""`."""
+        self.mechanisms: Counter[str] = Counter()
+        """By which the password was proved, or sent."""
         self.open: Counter[str] = Counter()
         """Connections by the user that is logged in."""
+        self.durabilities: Counter[str] = Counter()
+        """What writes asked for, by level."""
         self._connections: dict[asyncio.Task[None], asyncio.StreamWriter] = {}
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -75,6 +79,8 @@ class DataService:
             del self._connections[task]
             session.end()
             writer.close()
+            with suppress(OSError):
+                await writer.wait_closed()
 
     async def drop_all(self) -> None:
         """Close every connection without a word."""
@@ -200,6 +206,7 @@ class Session:
 
     def _log_in(self, request: Request) -> Response:
         mechanism = request.key.decode()
+        self._service.mechanisms[mechanism] += 1
         if mechanism == "PLAIN":
             self._let_in(sasl.plain(self._service.state.users, request.value))
             return Response()
@@ -282,6 +289,10 @@ class Session:
         if found is None or not may_somewhere(user, bucket.name, *found[:2]):
             return self._unknown(Status.UNKNOWN_COLLECTION)
         right = Right.READ if request.op in READS else Right.WRITE
+        if right is Right.WRITE:
+            self._service.durabilities[
+                LEVELS[request.durability.level if request.durability else 0]
+            ] += 1
         if not may(user, right, bucket.name, *found[:2]):
             return Response(Status.NO_ACCESS)
         return Asked(request, bucket, found[2], key)

@@ -182,7 +182,8 @@ def _mutations(body: bytes) -> Iterator[_Spec]:
 def _looked_up(there: Stored, spec: _Spec) -> tuple[int, bytes]:
     if spec.op != _GET or not spec.flags & _OF_XATTR:
         return Status.UNKNOWN_COMMAND, b""
-    value = there.xattrs.get(spec.path)
+    virtual = {"$document.exptime": b"%d" % there.expires_at}
+    value = (virtual | there.xattrs).get(spec.path)
     return (Status.PATH_NOT_FOUND, b"") if value is None else (Status.OK, value)
 
 

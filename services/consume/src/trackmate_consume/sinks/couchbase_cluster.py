@@ -24,16 +24,21 @@ from acouchbase.cluster import AsyncCluster
 from acouchbase.collection import AsyncCollection
 from couchbase.auth import PasswordAuthenticator
 from couchbase.durability import DurabilityLevel, ServerDurability
-from couchbase.exceptions import (
-    CouchbaseException,
-    DocumentExistsException,
-    DocumentNotFoundException,
-)
+from couchbase.exceptions import CouchbaseException
 from couchbase.options import ClusterOptions, ClusterTimeoutOptions
 
+from trackmate_consume.backoff import backoff_s
 from trackmate_consume.sink import Down
-from trackmate_consume.sinks.couchbase_faults import LOST, Place, fault_of, no_bucket, not_let_in
-from trackmate_consume.sinks.couchbase_reach import why_not
+from trackmate_consume.sinks.couchbase_faults import (
+    EXISTS,
+    LOST,
+    NOT_FOUND,
+    Place,
+    Unknown,
+    fault_of,
+    not_connected,
+)
+from trackmate_consume.sinks.couchbase_reach import impostors, why_not
 from trackmate_contract.couchbase import Couchbase
 from trackmate_contract.names import events_collection
 
@@ -41,6 +46,11 @@ _CONNECT_S = 10.0
 _ANSWER_S = 10.0  # that a write may take, made durable; a server gives it 30 s at most
 _LOOK_S = 1.0  # between looks at the password file
 _AT_ONCE = 64  # calls under way, of all sinks
+_TRIES = 5  # of a call that ends at once and nobody knows how
+_LONGEST_WAIT_S = 1.0  # between them
+
+_PROOFS = ["SCRAM-SHA512", "SCRAM-SHA256", "SCRAM-SHA1"]
+"""Of the password, none of which shows it to whoever asks; with TLS the SDK would send it."""
 
 _log = logging.getLogger("trackmate.consume")
 
@@ -61,6 +71,9 @@ class Taken(Exception):  # noqa: N818 - what the key is
 
 class Missing(Exception):  # noqa: N818 - what the document is
     """There is no document under the key."""
+
+
+_ABOUT_KEYS = {EXISTS: Taken, NOT_FOUND: Missing}
 
 
 @dataclass(eq=False)
@@ -103,6 +116,7 @@ class CouchbaseCluster:
         self._renewing: asyncio.Task[_Session] | None = None
         self._slots = asyncio.Semaphore(_AT_ONCE)
         self._look_at = 0.0
+        self._said = ""
 
     async def open(self) -> None:
         """Connect, or see that there is a connection. Raises Down."""
@@ -143,10 +157,21 @@ class CouchbaseCluster:
 
     async def call(self, collection: str, call: Call[Result]) -> Result:
         """
-        Do one thing in a collection. Raises Taken, Missing, Down and Refused.
+        Do one thing in a collection that may be repeated. Raises Taken, Missing, Down and Refused.
 
         Where the caller is cancelled, the call goes on to its end.
         """
+        tries = 1
+        while True:
+            try:
+                return await self._called(collection, call)
+            except Unknown:
+                if tries == _TRIES:
+                    raise
+            await asyncio.sleep(backoff_s(tries, longest_s=_LONGEST_WAIT_S))
+            tries += 1
+
+    async def _called(self, collection: str, call: Call[Result]) -> Result:
         async with self._slots:
             session = await self._current()
             where = session.bucket.scope(self._settings.scope).collection(collection)
@@ -156,20 +181,17 @@ class CouchbaseCluster:
             under_way.add_done_callback(_retrieved)
             try:
                 return await asyncio.shield(under_way)
-            except DocumentExistsException:
-                raise Taken from None
-            except DocumentNotFoundException:
-                raise Missing from None
             except CouchbaseException as fault:
                 raise self._in_words(session, fault, collection) from None
 
     def _in_words(self, session: _Session, fault: CouchbaseException, collection: str) -> Exception:
-        name = type(fault).__name__
-        reasons = frozenset(getattr(fault.error_context, "retry_reasons", None) or ())
-        if name in LOST and not reasons:
+        code, reasons = _told(fault)
+        if code in _ABOUT_KEYS:
+            return _ABOUT_KEYS[code]()
+        if code in LOST and not reasons:
             session.suspect = True
-        code = fault.error_code or 0
-        return fault_of(name, self.place(collection), reasons=reasons, code=code)
+        name = type(fault).__name__
+        return fault_of(code, self.place(collection), reasons=reasons, name=name)
 
     # connections
 
@@ -208,12 +230,19 @@ class CouchbaseCluster:
         except Down as fault:
             if before is None:
                 raise
-            _log.warning("the old password goes on", extra={"fields": {"error": str(fault)}})
+            self._say(str(fault))
             return before
+        self._said = ""
         replaced, self._session = self._session, made
         if replaced is not None:
             self._end(replaced)
         return made
+
+    def _say(self, error: str) -> None:
+        """Once, and not at each look."""
+        if error != self._said:
+            _log.warning("the old password goes on", extra={"fields": {"error": error}})
+            self._said = error
 
     def _renewed(self, renewing: asyncio.Task[_Session]) -> None:
         self._renewing = None
@@ -235,7 +264,14 @@ class CouchbaseCluster:
 
     async def _connect(self, password: str) -> _Session:
         one = self._settings
-        login = PasswordAuthenticator(one.username, password, cert_path=one.ca_file)
+        if strangers := await impostors(one.connection_string, one.ca_file):
+            raise Down(strangers)
+        login = PasswordAuthenticator(
+            one.username,
+            password,
+            cert_path=one.ca_file,
+            allowed_sasl_mechanisms=_PROOFS,
+        )
         within = timedelta(seconds=self._connect_s)
         timeouts = ClusterTimeoutOptions(bootstrap_timeout=within, resolve_timeout=within)
         options = ClusterOptions(
@@ -253,16 +289,23 @@ class CouchbaseCluster:
             await bucket.on_connect()
         except CouchbaseException as fault:
             await cluster.close()
-            if type(fault).__name__ == "BucketNotFoundException":
-                raise Down(no_bucket(one.username, one.bucket)) from None
             raise await self._not_connected(fault) from None
         return _Session(cluster, bucket, password)
 
     async def _not_connected(self, fault: CouchbaseException) -> Down:
         one = self._settings
-        if type(fault).__name__ == "AuthenticationException":
-            return Down(not_let_in(one.username, one.password_file))
-        return Down(await why_not(one.connection_string, one.ca_file))
+        code, _ = _told(fault)
+        said = not_connected(code, self.place(""), one.password_file)
+        return Down(said or await why_not(one.connection_string, one.ca_file))
+
+
+def _told(fault: CouchbaseException) -> tuple[int, frozenset[str]]:
+    """A fault's number, and the reasons that the SDK repeated for."""
+    try:
+        context = fault.error_context
+        return fault.error_code or 0, frozenset(getattr(context, "retry_reasons", None) or ())
+    except AttributeError:  # what the SDK's half in Python raises by itself has neither
+        return 0, frozenset()
 
 
 def _retrieved(call: asyncio.Future[Any]) -> None:

@@ -1,6 +1,8 @@
 """
-What a fault of Couchbase's SDK means for the events that were being written, by its name and the
-reasons that the SDK repeated the operation for.
+What a fault of Couchbase's SDK means for the events that were being written, by its number (the
+same in every SDK: Couchbase's SDK-RFC 58) and the reasons that the SDK repeated the operation for.
+Not by its class: an insert that finds its key taken, after it was repeated for a busy server, comes
+as TemporaryFailException.
 
 Whether a write that got no answer is there is not known; it is asked again, which is safe: a key is
 only ever claimed, and what is there is looked at. So all of that is `Down`, and so is what somebody
@@ -16,7 +18,10 @@ LARGEST_VALUE = 20 << 20
 LONGEST_KEY = 250
 """Bytes."""
 
-_TOO_LARGE = 104  # the SDK's own number: this one has no class
+_CANCELED, _AMBIGUOUS_TIMEOUT, _TIMEOUT = 2, 13, 14
+_LET_IN, _BUCKET, _COLLECTION, _SCOPE = 6, 10, 11, 16
+NOT_FOUND, _TOO_LARGE, EXISTS = 101, 104, 105
+_INVALID_DURABILITY, _IMPOSSIBLE, _AMBIGUOUS = 107, 108, 109
 
 
 @dataclass(frozen=True)
@@ -37,77 +42,79 @@ class NoPlace(Down):
     """The scope or the collection is not there, or not for this user; the server does not say."""
 
 
+class Unknown(Down):
+    """Whether it was done is not known, and it may be asked again at once."""
+
+
 _UNKNOWN = {
-    "AmbiguousTimeoutException": "no answer in time",
-    "DurabilitySyncWriteAmbiguousException": "a node failed while it was written",
-    "RequestCanceledException": "the connection broke",
+    _AMBIGUOUS: "a node failed while it was written",
+    _CANCELED: "the connection broke",
 }
 _TRANSIENT = {
-    "UnAmbiguousTimeoutException": "no answer in time",
-    "TemporaryFailException": "the server is busy, or has no memory left",
-    "DurabilitySyncWriteInProgressException": "another durable write of the key is under way",
-    "DocumentLockedException": "somebody holds a lock on the document",
-    "ServiceUnavailableException": "the data service does not run",
-    "InternalServerFailureException": "the server failed",
-    "RateLimitedException": "the user's rate is used up",
-    "QuotaLimitedException": "the quota of the scope or the bucket is used up",
+    4: "the data service does not run",
+    5: "the server failed",
+    7: "the server is busy, or has no memory left",
+    _AMBIGUOUS_TIMEOUT: "no answer in time",
+    _TIMEOUT: "no answer in time",
+    21: "the user's rate is used up",
+    22: "the quota of the scope or the bucket is used up",
+    103: "somebody holds a lock on the document",
+    110: "another durable write of the key is under way",
+    111: "another durable write of the key is under way",
 }
 _REASONS = {
-    "key_value_temporary_failure": "the server is busy, or has no memory left",
-    "key_value_sync_write_in_progress": "another durable write of the key is under way",
-    "key_value_locked": "somebody holds a lock on the document",
+    "key_value_temporary_failure": _TRANSIENT[7],
+    "key_value_sync_write_in_progress": _TRANSIENT[110],
+    "key_value_sync_write_re_commit_in_progress": _TRANSIENT[111],
+    "key_value_locked": _TRANSIENT[103],
 }
-_NO_PLACE = frozenset({"ScopeNotFoundException", "CollectionNotFoundException"})
 _NO_COLLECTION = "key_value_collection_outdated"
 
-LOST = frozenset(
-    {"AmbiguousTimeoutException", "UnAmbiguousTimeoutException", "RequestCanceledException"}
-)
+LOST = frozenset({_CANCELED, _AMBIGUOUS_TIMEOUT, _TIMEOUT})
 """After which the connection itself may be of no more use, unless there were reasons to repeat."""
 
 
 def fault_of(
-    name: str, place: Place, *, reasons: frozenset[str] = frozenset(), code: int = 0
+    code: int, place: Place, *, reasons: frozenset[str] = frozenset(), name: str = ""
 ) -> Down | Refused:
     """
+    `name`: what it is called where its number is not known here.
+
     >>> place = Place("app", "acme", "_default", "_default", "Majority")
-    >>> fault_of("RequestCanceledException", place)
-    Down('whether it was written is not known: the connection broke')
-    >>> fault_of("DurabilityImpossibleException", place)  # doctest: +ELLIPSIS
+    >>> fault_of(2, place)
+    Unknown('whether it was written is not known: the connection broke')
+    >>> fault_of(108, place)  # doctest: +ELLIPSIS
     Down("the durability 'Majority' is not possible now in bucket 'acme': too few of its nodes ...
     """
     if code == _TOO_LARGE:
         return Refused(f"answered that a document is too large: {LARGEST_VALUE} bytes at most")
-    if name in _NO_PLACE or _NO_COLLECTION in reasons:
+    if code in {_SCOPE, _COLLECTION} or _NO_COLLECTION in reasons:
         return NoPlace(
             f"there is no {place}, or the user {place.user!r} may do nothing there; make it, or "
             "give the user data_reader and data_writer there"
         )
-    declared = _about_what_is_declared(name, place)
-    if declared:
-        return Down(declared)
-    repeated = next((words for reason, words in _REASONS.items() if reason in reasons), "")
-    if repeated or name in _TRANSIENT:
-        return Down(repeated or _TRANSIENT[name])
-    if name in _UNKNOWN:
-        return Down(f"whether it was written is not known: {_UNKNOWN[name]}")
-    return Down(f"answered {name}")
+    if code in _UNKNOWN:
+        return Unknown(f"whether it was written is not known: {_UNKNOWN[code]}")
+    if code in _TRANSIENT:
+        repeated = [words for reason, words in _REASONS.items() if reason in reasons]
+        return Down([*repeated, _TRANSIENT[code]][0])
+    return Down(_about_what_is_declared(code, place) or f"answered {name or code}")
 
 
-def _about_what_is_declared(name: str, place: Place) -> str | None:
-    if name == "AuthenticationException":
+def _about_what_is_declared(code: int, place: Place) -> str | None:
+    if code == _LET_IN:
         return (
             f"the user {place.user!r} may not read or not write in {place}; give it data_reader "
             "and data_writer there"
         )
-    if name == "BucketNotFoundException":
-        return no_bucket(place.user, place.bucket)
-    if name == "DurabilityImpossibleException":
+    if code == _BUCKET:
+        return _no_bucket(place.user, place.bucket)
+    if code == _IMPOSSIBLE:
         return (
             f"the durability {place.durability!r} is not possible now in bucket {place.bucket!r}: "
             "too few of its nodes are there; bring them back"
         )
-    if name == "DurabilityInvalidLevelException":
+    if code == _INVALID_DURABILITY:
         return (
             f"the bucket {place.bucket!r} has no durability {place.durability!r}: with 3 replicas "
             "there is none, and in memory alone no persisting one; change the bucket"
@@ -115,18 +122,21 @@ def _about_what_is_declared(name: str, place: Place) -> str | None:
     return None
 
 
-def no_bucket(user: str, bucket: str) -> str:
+def not_connected(code: int, place: Place, password_file: str) -> str | None:
+    """What is said where a connection was refused; None where none came about."""
+    if code == _LET_IN:
+        return (
+            f"the server does not let the user {place.user!r} in with the password in "
+            f"{password_file!r}; mend one of them"
+        )
+    return _no_bucket(place.user, place.bucket) if code == _BUCKET else None
+
+
+def _no_bucket(user: str, bucket: str) -> str:
     """The server does not say which of the two it is."""
     return (
         f"there is no bucket {bucket!r}, or the user {user!r} may do nothing in it; make it, or "
         "give the user data_reader and data_writer there"
-    )
-
-
-def not_let_in(user: str, password_file: str) -> str:
-    return (
-        f"the server does not let the user {user!r} in with the password in {password_file!r}; "
-        "mend one of them"
     )
 
 
