@@ -7,10 +7,10 @@ export UV_PYTHON_DOWNLOADS := never
 RUN := .venv/bin/
 
 .DEFAULT_GOAL := help
-.PHONY: help setup dev test check fmt chaos bench clean
+.PHONY: help setup dev test check fmt chaos bench verify-couchbase clean
 
 help: ## Print this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-17s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 setup: .venv/.ready ## Install everything into .venv/ (the other commands do it by themselves)
 
@@ -37,6 +37,13 @@ chaos: setup ## The long fault runs: 100 kills, millions of texts
 
 bench: setup ## Measure: CPU per event against a null application, and what is sustained
 	$(RUN)python bench/run.py
+
+verify-couchbase: setup ## Ask a real Couchbase what the tests ask the stand-in: CONN=couchbases://HOST USERNAME=… PASSWORD=…
+	@test -n "$(CONN)" || { echo "Where is it? make verify-couchbase CONN=couchbases://HOST USERNAME=… PASSWORD=…"; exit 2; }
+	@TRACKMATE_COUCHBASE='$(CONN)' TRACKMATE_COUCHBASE_USERNAME='$(USERNAME)' \
+	  TRACKMATE_COUCHBASE_PASSWORD='$(PASSWORD)' TRACKMATE_COUCHBASE_CA='$(CA)' \
+	  TRACKMATE_COUCHBASE_MANAGEMENT='$(MANAGEMENT)' $(RUN)pytest -k couchbase tests/consume/test_stores.py \
+	  tests/consume/test_couchbase_sink.py tests/consume/test_couchbase_isolation.py
 
 clean: ## Remove what was installed and built here
 	rm -rf .venv .uv

@@ -14,13 +14,18 @@ from typing import IO, Any
 import pytest
 
 import postgres
+from couchbase_standin.standin import ADMIN, standing
 from filing import event, files_sink, lines
 from handing import http_sink, postgres_sink
 from receiver import receiving, taken
 from trackmate_consume.formats import FORMATS, Format
 from trackmate_consume.ledger import Outcome
 from trackmate_consume.sink import Down, Sink, Translated
+from trackmate_consume.sinks.couchbase import CouchbaseSink
+from trackmate_consume.sinks.couchbase_cluster import CouchbaseCluster
 from trackmate_consume.sinks.stdout import StdoutSink
+from trackmate_contract.couchbase import Couchbase as Settings
+from trackmate_contract.pipeline import Couchbase
 
 ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "docs" / "writing-a-sink.md").read_text("utf-8")
@@ -54,6 +59,33 @@ async def to_postgres(folder: Path) -> AsyncIterator[Given]:
 
 
 @asynccontextmanager
+async def to_couchbase(folder: Path) -> AsyncIterator[Given]:
+    with standing() as standin:
+        standin.bucket("acme")
+        (folder / "password").write_text(ADMIN.password)
+        connection = CouchbaseCluster(
+            Settings.model_validate(
+                {
+                    "connectionString": standin.address,
+                    "username": ADMIN.id,
+                    "passwordFile": str(folder / "password"),
+                    "bucket": "acme",
+                }
+            )
+        )
+
+        def documents() -> list[bytes]:
+            kept = standin.documents("acme")
+            in_order = sorted(kept, key=lambda key: (key.split("::")[3], key.split("::")[2]))
+            return [kept[key].value for key in in_order]
+
+        try:
+            yield CouchbaseSink(Couchbase(), connection, pipeline="to-orders"), documents
+        finally:
+            await connection.close()
+
+
+@asynccontextmanager
 async def to_stdout(folder: Path) -> AsyncIterator[Given]:
     stream = io.BytesIO()
     yield StdoutSink(FORMATS["json"], stream), lambda: stream.getvalue().splitlines()
@@ -77,6 +109,7 @@ async def of_the_page(folder: Path) -> AsyncIterator[Given]:
 
 
 SINKS: dict[str, Callable[[Path], AbstractAsyncContextManager[Given]]] = {
+    "couchbase": to_couchbase,
     "files": to_files,
     "http": to_http,
     "postgres": to_postgres,

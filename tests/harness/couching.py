@@ -6,6 +6,7 @@ names. Buckets, scopes and users are made by the management API either way.
 import asyncio
 import os
 import secrets
+import ssl
 import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
@@ -36,6 +37,8 @@ class Couching:
     management: str
     username: str
     password: str
+    authority: str = ""
+    """File of the authority of its certificates, where that is none of the public ones."""
     made: list[str] = field(default_factory=list)
     """Paths of the management API, to be taken away in the end."""
 
@@ -83,6 +86,7 @@ class Couching:
                 "passwordFile": str(file),
                 "bucket": bucket,
                 "scope": scope,
+                "caFile": self.authority or None,
                 **more,
             }
         )
@@ -91,9 +95,9 @@ class Couching:
         self, method: str, path: str, login: tuple[str, str] | None = None, **form: Any
     ) -> httpx.Response:
         login = login or (self.username, self.password)
-        return httpx.request(
-            method, self.management + path, auth=login, data=form or None, timeout=30, verify=False
-        )
+        trust = ssl.create_default_context(cafile=self.authority or None)
+        url = self.management + path
+        return httpx.request(method, url, auth=login, data=form or None, timeout=30, verify=trust)
 
     def take_away(self) -> None:
         for path in reversed(self.made):
@@ -122,6 +126,7 @@ def cluster() -> Iterator[Couching]:
         os.environ.get("TRACKMATE_COUCHBASE_MANAGEMENT") or management_of(address),
         os.environ["TRACKMATE_COUCHBASE_USERNAME"],
         os.environ["TRACKMATE_COUCHBASE_PASSWORD"],
+        os.environ.get("TRACKMATE_COUCHBASE_CA", ""),
     )
     try:
         yield found

@@ -45,7 +45,7 @@ class Reached(NamedTuple):
 async def why_not(connection_string: str, ca_file: str | None) -> str:
     """A sentence with each host and what is in its way."""
     try:
-        return _sentence(await _reached(connection_string, ca_file))
+        return sentence(await _reached(connection_string, ca_file))
     except _Unreadable as fault:
         return str(fault)
 
@@ -58,14 +58,14 @@ async def impostors(connection_string: str, ca_file: str | None) -> str:
         reached = await _reached(connection_string, ca_file)
     except _Unreadable as fault:
         return str(fault)
-    return _sentence({host: tried for host, tried in reached.items() if tried.impostor})
+    return sentence({host: tried for host, tried in reached.items() if tried.impostor})
 
 
 class _Unreadable(Exception):  # noqa: N818 - what the file is
     """The file of the authority."""
 
 
-def _sentence(reached: Mapping[str, Reached]) -> str:
+def sentence(reached: Mapping[str, Reached]) -> str:
     said = "; ".join(f"{host} {tried.words}" for host, tried in reached.items())
     return f"no connection to Couchbase: {said}" if said else ""
 
