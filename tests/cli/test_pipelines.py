@@ -172,6 +172,10 @@ def test_a_paused_pipeline_waits_across_a_restart_and_says_why(start_anywhere: S
             "spec.sink.kafka: the sink 'kafka' is not there yet; there are files, http, postgres",
         ),
         (
+            PIPELINE.format(name="a1", form="json").replace("{stdout: {}}", "{couchbase: {}}"),
+            "spec.sink.couchbase: there is no Couchbase here; there are files, http, postgres",
+        ),
+        (
             PIPELINE.format(name="a1", form="json").replace(
                 "{stdout: {}}",
                 "{http: {url: 'http://127.0.0.1:1/', signing: {secretRef: {name: crm, key: k}}}}",

@@ -4,35 +4,27 @@ In the end every event is one document, and the books balance to the event.
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterator
-from contextlib import closing, suppress
+from collections.abc import Callable, Coroutine, Iterator
 from functools import partial
 from hashlib import sha256
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from couchbase_moving import SCHEMA, STORE, line, moved
 from couchbase_standin.faults import Fault
 from couchbase_standin.standin import Op, Role, Standin, Status, standing
-from trackmate.embedded import books as accounts
-from trackmate.embedded import letters, log, store
-from trackmate.embedded.books import Reads
 from trackmate.embedded.database import Database
-from trackmate.embedded.letters import EmbeddedLetters
 from trackmate.embedded.log import EmbeddedLog
-from trackmate.embedded.source import EmbeddedSource
-from trackmate_consume.flow import Ends, Flow, Pace
 from trackmate_consume.ledger import Counts, Line, balance
-from trackmate_consume.sink import Down
 from trackmate_consume.sinks.couchbase_cluster import CouchbaseCluster
 from trackmate_consume.sinks.couchbase_store import CouchbaseStore
-from trackmate_consume.translate import StoreProgram
 from trackmate_contract.couchbase import Couchbase
 from trackmate_contract.names import conflict_key, document_key
 from trackmate_contract.record import Event, Stamp
 from waiting_for import wait_until
 
-SCHEMA = log.SCHEMA + store.SCHEMA + accounts.SCHEMA + letters.SCHEMA
 FRESH, REPEATED, CHANGED = 400, 60, 40
 TIMEOUT_S = 60
 
@@ -67,7 +59,7 @@ def kept(standin: Standin) -> dict[str, bytes]:
     }
 
 
-Meanwhile = Callable[[Standin, CouchbaseCluster], Awaitable[None]]
+Meanwhile = Callable[[Standin, CouchbaseCluster], Coroutine[Any, Any, None]]
 
 
 async def calm(standin: Standin, cluster: CouchbaseCluster) -> None:
@@ -92,50 +84,23 @@ def flowed(standin: Standin, folder: Path, meanwhile: Meanwhile = calm) -> Line:
         try:
             await EmbeddedLog(database).append("events", Stamp(5, "web"), sent())
             await asyncio.wait_for(run_all(database, cluster), TIMEOUT_S)
-            with closing(database.reader()) as reader:
-                [line] = accounts.ledger(reader, [Reads("store")]).lines
-                return line
+            return line(database, STORE)
         finally:
             await cluster.close()
             await database.close()
 
     async def run_all(database: Database, cluster: CouchbaseCluster) -> None:
-        sink, source = CouchbaseStore(cluster), EmbeddedSource(database, Reads("store"))
-        await opened(sink)
-        ends = Ends(source, StoreProgram(), sink, EmbeddedLetters(database, "store"))
-        flow = Flow("store", ends, Pace(events=50), no_pause)
-        flow.going.set()
-        running = asyncio.create_task(flow.run())
-        await meanwhile(standin, cluster)
-        settled = len(sent())
-        await asyncio.to_thread(
-            wait_until, lambda: flow.settled == settled, "all is settled", seconds=TIMEOUT_S
-        )
-        await flow.drain(at_most_s=5)
-        running.cancel()
-        await asyncio.gather(running, return_exceptions=True)
-        source.close()
+        async with asyncio.TaskGroup() as both:
+            both.create_task(moved(database, CouchbaseStore(cluster), STORE))
+            both.create_task(meanwhile(standin, cluster))
 
     return asyncio.run(main())
 
 
-async def opened(sink: CouchbaseStore) -> None:
-    """As a pipeline does: again, until it is."""
-    for _ in range(100):
-        with suppress(Down):
-            return await sink.open()
-        await asyncio.sleep(0.05)
-    raise AssertionError("the sink was not opened")
-
-
-async def no_pause(reason: str) -> None:
-    raise AssertionError(reason)
-
-
-def in_order(line: Line) -> bool:
+def in_order(books: Line) -> bool:
     made = FRESH + CHANGED
     counts = Counts(FRESH, duplicates=REPEATED, conflicts=CHANGED, documents=made)
-    return balance(len(sent()), [line]).balanced and line.counts == counts
+    return balance(len(sent()), [books]).balanced and books.counts == counts
 
 
 STORMS: dict[str, Callable[[Standin], list[Fault]]] = {

@@ -79,10 +79,10 @@ class Told:
             }
         )
 
-    def __call__(self, story: Story, **changes: Any) -> Any:
+    def __call__(self, story: Story, *, connect_s: float = 5.0, **changes: Any) -> Any:
         async def main() -> Any:
             cluster = CouchbaseCluster(
-                self.settings(**changes), connect_s=2.0, answer_s=2.0, look_s=0.05
+                self.settings(**changes), connect_s=connect_s, answer_s=2.0, look_s=0.05
             )
             sink = (
                 CouchbaseStore(cluster)
@@ -137,6 +137,7 @@ async def until_taken(sink: Sink, batch: list[Translated]) -> list[Outcome]:
         ("answer", {"status": Status.OUT_OF_MEMORY}),
         ("answer", {"status": Status.SYNC_WRITE_IN_PROGRESS}),
         ("answer", {"status": Status.INTERNAL}),
+        ("answer", {"status": Status.NOT_MY_VBUCKET}),
         ("ambiguous", {"applied": True}),
         ("ambiguous", {"applied": False}),
         ("drop", {"applied": True}),
@@ -343,7 +344,7 @@ def test_a_cluster_that_is_gone_is_waited_for(told: Told) -> None:
         told.standin.start()
         assert await until_taken(given.sink, events(0, 1)) == [NEW, NEW]
 
-    told(story)
+    told(story, connect_s=1)
 
 
 def test_all_that_wait_for_a_connection_wait_for_the_same(store: Told) -> None:
@@ -351,10 +352,10 @@ def test_all_that_wait_for_a_connection_wait_for_the_same(store: Told) -> None:
     store.standin.stop()
 
     async def story(given: Given) -> None:
-        async with asyncio.timeout(10):  # two seconds, and as long to look why
+        async with asyncio.timeout(10):  # a second, and less to look why
             assert isinstance(await fault(given.sink.write(events(*range(500)))), Down)
 
-    store(story)
+    store(story, connect_s=1)
     store.standin.start()
 
 
@@ -375,7 +376,8 @@ def test_what_is_in_the_way_of_a_connection_is_said(store: Told, address: str, s
     ports = store.standin.ports
     places = f"127.0.0.1:{ports.data}", f"127.0.0.1:{ports.management}"
 
-    down = store(lambda given: fault(given.sink.open()), connectionString=address.format(*places))
+    where = {"connectionString": address.format(*places)}
+    down = store(lambda given: fault(given.sink.open()), connect_s=1, **where)
 
     assert isinstance(down, Down)
     assert str(down).startswith(f"no connection to Couchbase: {said.format(*places)}")

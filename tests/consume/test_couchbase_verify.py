@@ -54,6 +54,7 @@ def told(found: dict[str, str], password: str | None = None) -> list[str]:
     ]
 
 
+@pytest.mark.timeout(300)
 def test_the_suites_ask_the_cluster_that_is_named_and_clean_up() -> None:
     with process() as found:
 

@@ -42,6 +42,10 @@ class Couching:
     made: list[str] = field(default_factory=list)
     """Paths of the management API, to be taken away in the end."""
 
+    def __post_init__(self) -> None:
+        trust = ssl.create_default_context(cafile=self.authority or None)
+        self.client = httpx.Client(timeout=30, verify=trust)
+
     def bucket(self) -> str:
         name = f"verify-{secrets.token_hex(4)}"
         form = {"name": name, "ramQuota": 100, "replicaNumber": 0, "bucketType": "couchbase"}
@@ -95,9 +99,8 @@ class Couching:
         self, method: str, path: str, login: tuple[str, str] | None = None, **form: Any
     ) -> httpx.Response:
         login = login or (self.username, self.password)
-        trust = ssl.create_default_context(cafile=self.authority or None)
         url = self.management + path
-        return httpx.request(method, url, auth=login, data=form or None, timeout=30, verify=trust)
+        return self.client.request(method, url, auth=login, data=form or None)
 
     def take_away(self) -> None:
         for path in reversed(self.made):
@@ -119,7 +122,9 @@ def cluster() -> Iterator[Couching]:
     address = os.environ.get("TRACKMATE_COUCHBASE", "")
     if not address:
         with standing() as standin:
-            yield Couching(standin.address, standin.url, ADMIN.id, ADMIN.password)
+            found = Couching(standin.address, standin.url, ADMIN.id, ADMIN.password)
+            with found.client:
+                yield found
         return
     found = Couching(
         address,
@@ -128,10 +133,11 @@ def cluster() -> Iterator[Couching]:
         os.environ["TRACKMATE_COUCHBASE_PASSWORD"],
         os.environ.get("TRACKMATE_COUCHBASE_CA", ""),
     )
-    try:
-        yield found
-    finally:
-        found.take_away()
+    with found.client:
+        try:
+            yield found
+        finally:
+            found.take_away()
 
 
 def management_of(address: str) -> str:

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple, TypeVar
 
 import yaml
 
-from trackmate_consume.assembly import NOT_HERE, RUNS
+from trackmate_consume.assembly import RUNS, not_here
 from trackmate_contract.affiliate import Affiliate
 from trackmate_contract.faults import Fault, Faulty
 from trackmate_contract.manifest import parse
@@ -353,7 +353,7 @@ def _pipeline_faults(pipeline: Pipeline, owners: Mapping[str, Owner]) -> Iterato
         yield Fault("spec.stream", f"{what}: {', '.join(owner.streams)}")
     for sink in type(pipeline.spec.sink).model_fields:
         if getattr(pipeline.spec.sink, sink) is not None and sink not in RUNS:
-            yield Fault(f"spec.sink.{sink}", NOT_HERE.format(sink))
+            yield Fault(f"spec.sink.{sink}", not_here(sink))
 
 
 def _secret_faults(pipeline: Pipeline, folder: Folder) -> Iterator[Fault]:

@@ -139,13 +139,20 @@ class Session:
                 self._send(request, done)
                 return
         if fault.kind == "answer":
-            self._send(request, Response(fault.status))
+            self._send(request, self._refusal(fault.status))
         elif fault.kind == "ambiguous":
             self._send(request, Response(Status.SYNC_WRITE_AMBIGUOUS))
         elif fault.kind == "garbage":
             self._writer.write(_GARBAGE)
         elif fault.kind == "drop":
             self._drop()
+
+    def _refusal(self, status: Status) -> Response:
+        """While a cluster rebalances, it says where things are now; here they always are."""
+        if status is not Status.NOT_MY_VBUCKET:
+            return Response(status)
+        service = self._service
+        return Response(status, configuration(service.state, service.ports, self._bucket))
 
     def _drop(self) -> NoReturn:
         self._writer.transport.abort()

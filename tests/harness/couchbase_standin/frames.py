@@ -50,6 +50,7 @@ class Status(IntEnum):
     EXISTS = 0x02
     TOO_BIG = 0x03
     INVALID = 0x04
+    NOT_MY_VBUCKET = 0x07
     NO_BUCKET = 0x08
     AUTH_FAILED = 0x20
     AUTH_GOES_ON = 0x21

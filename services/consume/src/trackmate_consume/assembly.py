@@ -20,13 +20,12 @@ from trackmate_contract.pipeline import Batch, Couchbase, PipelineSpec
 from trackmate_contract.specs import SecretKeyRef
 
 RUNS = frozenset({"files", "http", "postgres", "stdout"})
-"""The sinks that are there."""
+"""The sinks that run everywhere; `couchbase` does where the affiliate has a bucket or scope."""
 
-NOT_HERE = "the sink {!r} is not there yet; there are files, http, postgres and stdout"
-
-NO_COUCHBASE = "there is no Couchbase here; the sink is for affiliates with a store on a cluster"
-
+_NO_COUCHBASE = "there is no Couchbase here; there are files, http, postgres and stdout"
+_NOT_YET = "the sink {!r} is not there yet; there are files, http, postgres and stdout"
 _DOCUMENTS = frozenset({"json", "cloudevents"})
+"""The formats that make JSON documents."""
 
 Network = IPv4Network | IPv6Network
 Secret = Callable[[SecretKeyRef], str | None]
@@ -90,9 +89,12 @@ def sink_of(spec: PipelineSpec, around: Surroundings, replay: str | None = None)
     if sink.couchbase is not None and around.couchbase is not None:
         return _couchbase_sink(spec, sink.couchbase, around, around.couchbase)
     name = next(name for name in type(sink).model_fields if getattr(sink, name) is not None)
-    raise Unfit(
-        f"spec.sink.{name}", (NO_COUCHBASE if name == "couchbase" else NOT_HERE).format(name)
-    )
+    raise Unfit(f"spec.sink.{name}", not_here(name))
+
+
+def not_here(sink: str) -> str:
+    """Why a sink does not run here, in words."""
+    return _NO_COUCHBASE if sink == "couchbase" else _NOT_YET.format(sink)
 
 
 def _couchbase_sink(
