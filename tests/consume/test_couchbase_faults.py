@@ -163,6 +163,35 @@ def test_faults_on_a_third_of_the_writes_leave_every_event_once(
     assert len(told.standin.documents("acme")) == 5 * BATCH
 
 
+@pytest.mark.parametrize("kind", ["ambiguous", "drop"])
+def test_a_write_that_nobody_knows_the_end_of_is_repeated_at_once(told: Told, kind: Any) -> None:
+    injected = told.standin.faults.add(kind, told.op, times=3, applied=False)
+
+    async def story(given: Given) -> None:
+        await given.sink.open()
+        assert [*await given.sink.write(events(0))] == [NEW]
+
+    told(story)
+
+    assert injected.bit == 3
+
+
+def test_events_under_one_id_keep_their_order_also_when_the_first_fails(store: Told) -> None:
+    """What came first has the id; what came later is kept beside it."""
+    injected = store.standin.faults.add("ambiguous", Op.ADD, times=1, applied=False)
+    [first, second] = [placed(n, "e-1", b'{"n":%d}' % n, value=b"%d" % n) for n in (1, 2)]
+    batch = [one._replace(documents=(to_document(one.record),)) for one in (first, second)]
+
+    async def story(given: Given) -> None:
+        await given.sink.open()
+        assert [*await given.sink.write(batch)] == [NEW, Outcome.CONFLICT]
+
+    store(story)
+
+    assert injected.bit == 1
+    assert store.standin.documents("acme")["e::events::e-1"].value.endswith(b'"event":1}')
+
+
 def test_an_event_that_is_there_is_found_however_often_the_server_is_busy(told: Told) -> None:
     injected = told.standin.faults.add("answer", told.op, status=Status.TEMPORARY, chance=0.7)
 
@@ -348,7 +377,11 @@ def test_a_cluster_that_is_gone_is_waited_for(told: Told) -> None:
 
 
 def test_all_that_wait_for_a_connection_wait_for_the_same(store: Told) -> None:
-    """A batch of hundreds is told of an outage once, and not one after the other."""
+    assert store(lambda given: given.sink.write(events(*range(BATCH)))) == [NEW] * BATCH
+    assert store.standin.data.logins["app"] == CONNECTIONS
+
+
+def test_a_batch_is_told_of_an_outage_once_and_not_event_by_event(store: Told) -> None:
     store.standin.stop()
 
     async def story(given: Given) -> None:

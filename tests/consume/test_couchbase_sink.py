@@ -133,6 +133,22 @@ def test_events_under_one_id_are_duplicates_or_conflicts(settings: Couchbase, on
     told(settings, story)
 
 
+@pytest.mark.parametrize("store", [True, False])
+def test_a_place_alone_does_not_make_two_records_one(
+    settings: Couchbase, one: str, *, store: bool
+) -> None:
+    """A topic that was made anew begins at offset 0 again; the bucket is kept."""
+
+    async def story(connection: CouchbaseCluster) -> None:
+        to = CouchbaseStore(connection) if store else sink(connection)
+        for value, outcome in ((b"1", DELIVERED), (b"2", CONFLICT)):
+            event = placed(0, one, value=value)
+            event = event._replace(documents=(to_document(event.record),))
+            assert [*await to.write([event])] == [outcome]
+
+    told(settings, story)
+
+
 def test_two_pipelines_and_the_store_share_a_collection(settings: Couchbase, one: str) -> None:
     event = placed(0, one, b'{"a":1}')
 
