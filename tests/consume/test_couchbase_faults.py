@@ -9,7 +9,7 @@ import logging
 import ssl
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import suppress
-from itertools import count
+from itertools import count, product
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -221,6 +221,38 @@ def test_a_connection_that_is_stuck_is_replaced(told: Told, kind: Any, *, applie
     assert injected.bit == 1
     assert told.standin.data.logins["app"] >= 2
     assert len(told.standin.documents("acme")) == 2
+
+
+STEPS = [
+    Op.HELLO,
+    Op.SASL_LIST,
+    Op.SASL_AUTH,
+    Op.SASL_STEP,
+    Op.SELECT_BUCKET,
+    Op.GET_CLUSTER_CONFIG,
+]
+GONE_ON_WITHOUT = {(Op.HELLO, "silent"), (Op.SASL_LIST, "silent")}
+"""What a client does not wait for."""
+
+
+@pytest.mark.parametrize(
+    ("op", "kind"),
+    sorted({*product(STEPS, ("silent", "garbage", "drop"))} - GONE_ON_WITHOUT),
+)
+def test_a_handshake_that_goes_wrong_is_an_outage_and_not_for_ever(
+    store: Told, op: Op, kind: Any
+) -> None:
+    injected = store.standin.faults.add(kind, op)
+
+    async def story(given: Given) -> None:
+        async with asyncio.timeout(20):
+            assert isinstance(await fault(given.sink.open()), Down)
+        store.standin.faults.clear()
+        assert await until_taken(given.sink, events(0)) == [NEW]
+
+    store(story, connect_s=1)
+
+    assert injected.bit >= 1
 
 
 # what somebody has to mend

@@ -31,11 +31,11 @@ from trackmate_consume.backoff import backoff_s
 from trackmate_consume.sink import Down
 from trackmate_consume.sinks.couchbase_faults import (
     EXISTS,
-    LOST,
     NOT_FOUND,
     Place,
     Unknown,
     fault_of,
+    is_lost,
     not_connected,
 )
 from trackmate_consume.sinks.couchbase_reach import impostors, why_not
@@ -44,6 +44,7 @@ from trackmate_contract.names import events_collection
 
 _CONNECT_S = 10.0
 _ANSWER_S = 10.0  # that a write may take, made durable; a server gives it 30 s at most
+_BEYOND_S = 2.0  # that, where the SDK does not keep its own limit
 _LOOK_S = 1.0  # between looks at the password file
 _AT_ONCE = 64  # calls under way, of all sinks
 _TRIES = 5  # of a call that ends at once and nobody knows how
@@ -86,10 +87,10 @@ class _Session:
     suspect: bool = False
     calls: set[asyncio.Future[Any]] = field(default_factory=set)
 
-    async def end(self) -> None:
-        """Close it once its calls have ended, which their timeouts bound."""
-        while self.calls:
-            await asyncio.wait(self.calls)
+    async def end(self, *, within_s: float) -> None:
+        """Close it once its calls have ended."""
+        if self.calls:
+            await asyncio.wait(self.calls, timeout=within_s)
         await self.cluster.close()
 
 
@@ -179,8 +180,12 @@ class CouchbaseCluster:
             session.calls.add(under_way)
             under_way.add_done_callback(session.calls.discard)
             under_way.add_done_callback(_retrieved)
+            done, _ = await asyncio.wait([under_way], timeout=self._answer_s + _BEYOND_S)
+            if not done:
+                session.suspect = True
+                raise Down("no answer in time")
             try:
-                return await asyncio.shield(under_way)
+                return under_way.result()
             except CouchbaseException as fault:
                 raise self._in_words(session, fault, collection) from None
 
@@ -188,7 +193,7 @@ class CouchbaseCluster:
         code, reasons = _told(fault)
         if code in _ABOUT_KEYS:
             return _ABOUT_KEYS[code]()
-        if code in LOST and not reasons:
+        if is_lost(code, reasons):
             session.suspect = True
         name = type(fault).__name__
         return fault_of(code, self.place(collection), reasons=reasons, name=name)
@@ -249,7 +254,7 @@ class CouchbaseCluster:
         _retrieved(renewing)
 
     def _end(self, session: _Session) -> None:
-        ending = asyncio.create_task(session.end())
+        ending = asyncio.create_task(session.end(within_s=self._answer_s + _BEYOND_S))
         self._ending.add(ending)
         ending.add_done_callback(self._ending.discard)
 

@@ -70,8 +70,19 @@ _REASONS = {
 }
 _NO_COLLECTION = "key_value_collection_outdated"
 
-LOST = frozenset({_CANCELED, _AMBIGUOUS_TIMEOUT, _TIMEOUT})
-"""After which the connection itself may be of no more use, unless there were reasons to repeat."""
+_LOST = frozenset({_CANCELED, _LET_IN, _BUCKET, _AMBIGUOUS_TIMEOUT, _TIMEOUT})
+
+
+def is_lost(code: int, reasons: frozenset[str]) -> bool:
+    """
+    Whether the connection may be of no more use; not so where the server answered meanwhile.
+
+    >>> is_lost(14, frozenset({"node_not_available"}))
+    True
+    >>> is_lost(14, frozenset({"key_value_temporary_failure"}))
+    False
+    """
+    return code in _LOST and not reasons & {*_REASONS, _NO_COLLECTION}
 
 
 def fault_of(
