@@ -9,9 +9,9 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from trackmate.backbone import Reads
 from trackmate.embedded import books as accounts
 from trackmate.embedded import letters, log, store
-from trackmate.embedded.books import Reads
 from trackmate.embedded.database import Database
 from trackmate.embedded.letters import EmbeddedLetters
 from trackmate.embedded.source import EmbeddedSource

@@ -5,19 +5,22 @@ From a Pipeline's spec to what runs it: its pace and its sink.
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from ipaddress import IPv4Network, IPv6Network
+from typing import TYPE_CHECKING
 
 from trackmate_consume.flow import Pace
 from trackmate_consume.formats import FORMATS
 from trackmate_consume.sink import Sink, Unfit
-from trackmate_consume.sinks.couchbase import CouchbaseSink
-from trackmate_consume.sinks.couchbase_cluster import CouchbaseCluster
 from trackmate_consume.sinks.file_names import Writer
 from trackmate_consume.sinks.files import FilesSink
 from trackmate_consume.sinks.http import HttpSink
 from trackmate_consume.sinks.postgres import PostgresSink
 from trackmate_consume.sinks.stdout import StdoutSink
+from trackmate_contract.couchbase import Couchbase as CouchbaseSettings
 from trackmate_contract.pipeline import Batch, Couchbase, PipelineSpec
 from trackmate_contract.specs import SecretKeyRef
+
+if TYPE_CHECKING:  # the SDK takes 20 MB: only who needs it imports it
+    from trackmate_consume.sinks.couchbase_cluster import CouchbaseCluster
 
 RUNS = frozenset({"files", "http", "postgres", "stdout"})
 """The sinks that run everywhere; `couchbase` does where the affiliate has a bucket or scope."""
@@ -43,7 +46,7 @@ class Surroundings:
     pipeline: str = ""
     log: str = ""
     """An id of the log that is read: offsets of another one are of other events."""
-    couchbase: CouchbaseCluster | None = None
+    couchbase: "CouchbaseCluster | None" = None
     """The affiliate's bucket or scope; None where it has none, as in embedded mode."""
 
 
@@ -92,18 +95,38 @@ def sink_of(spec: PipelineSpec, around: Surroundings, replay: str | None = None)
     raise Unfit(f"spec.sink.{name}", not_here(name))
 
 
+def cluster_of(settings: CouchbaseSettings | None) -> "CouchbaseCluster | None":
+    """The affiliate's bucket or scope; whoever asks closes it."""
+    if settings is None:
+        return None
+    from trackmate_consume.sinks.couchbase_cluster import CouchbaseCluster  # noqa: PLC0415
+
+    return CouchbaseCluster(settings)
+
+
+def store_of(cluster: "CouchbaseCluster | None") -> Sink:
+    """The sink of the built-in pipeline. Raises Unfit where there is no cluster."""
+    if cluster is None:
+        raise Unfit("couchbase", "the pipeline 'store' keeps nothing; say where its bucket is")
+    from trackmate_consume.sinks.couchbase_store import CouchbaseStore  # noqa: PLC0415
+
+    return CouchbaseStore(cluster)
+
+
 def not_here(sink: str) -> str:
     """Why a sink does not run here, in words."""
     return _NO_COUCHBASE if sink == "couchbase" else _NOT_YET.format(sink)
 
 
 def _couchbase_sink(
-    spec: PipelineSpec, sink: Couchbase, around: Surroundings, cluster: CouchbaseCluster
-) -> CouchbaseSink:
+    spec: PipelineSpec, sink: Couchbase, around: Surroundings, cluster: "CouchbaseCluster"
+) -> Sink:
     if spec.format not in _DOCUMENTS:
         raise Unfit(
             "spec.format",
             f"{spec.format!r} makes no JSON documents, and couchbase keeps such alone; write json "
             "or cloudevents",
         )
+    from trackmate_consume.sinks.couchbase import CouchbaseSink  # noqa: PLC0415
+
     return CouchbaseSink(sink, cluster, pipeline=around.pipeline)

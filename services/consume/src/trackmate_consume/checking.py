@@ -10,7 +10,7 @@ from confluent_kafka import Consumer, KafkaError, KafkaException
 from confluent_kafka.admin import AclOperation, AdminClient
 from trackmate_programs.kafka_reach import FINAL, refused, unreached
 
-from trackmate_consume.assembly import Surroundings, sink_of
+from trackmate_consume.assembly import Surroundings, cluster_of, sink_of, store_of
 from trackmate_consume.configuration import Configuration
 from trackmate_consume.expressions.host import Unstarted
 from trackmate_consume.kafka_groups import QUIET
@@ -105,13 +105,18 @@ def _of_group(client: Mapping[str, str], name: str) -> Iterator[str]:
 
 async def _of_the_sink(configuration: Configuration) -> Sequence[str]:
     settings = configuration.settings
-    if settings.spec is None or settings.spec.sink.files is not None:
+    if settings.spec is not None and settings.spec.sink.files is not None:
         return []  # a folder has one writer, and that may be at work
+    cluster = cluster_of(settings.couchbase)
     around = Surroundings(
-        configuration.secret, configuration.networks, settings.affiliate, settings.pipeline
+        configuration.secret,
+        configuration.networks,
+        settings.affiliate,
+        settings.pipeline,
+        couchbase=cluster,
     )
     try:
-        sink = sink_of(settings.spec, around)
+        sink = store_of(cluster) if settings.spec is None else sink_of(settings.spec, around)
         try:
             await sink.open()
         finally:
@@ -120,4 +125,7 @@ async def _of_the_sink(configuration: Configuration) -> Sequence[str]:
         return [f"{fault.path}: {fault}"]
     except Down as fault:
         return [f"the sink cannot be opened: {fault}"]
+    finally:
+        if cluster is not None:
+            await cluster.close()
     return []

@@ -6,7 +6,7 @@ import asyncio
 import logging
 from functools import partial
 
-from trackmate_consume.assembly import Surroundings, pace_of, sink_of
+from trackmate_consume.assembly import Surroundings, cluster_of, pace_of, sink_of, store_of
 from trackmate_consume.configuration import Configuration
 from trackmate_consume.flow import Pace
 from trackmate_consume.kafka_groups import Groups
@@ -14,7 +14,7 @@ from trackmate_consume.kafka_source import Reading
 from trackmate_consume.kafka_standing import KafkaStanding
 from trackmate_consume.pipeline import Asked, Parts, Pipeline
 from trackmate_consume.program import Program
-from trackmate_consume.sink import Sink, Unfit
+from trackmate_consume.sink import Sink
 from trackmate_consume.translate import StoreProgram
 from trackmate_contract.names import topic
 from trackmate_contract.quantity import epoch_ms
@@ -85,6 +85,7 @@ class Running:
             self._groups,
             SettingsAsking(configuration),
         )
+        self._couchbase = cluster_of(settings.couchbase)
         self.pipeline = self._made(configuration)
         self._task = asyncio.create_task(self.pipeline.run())
 
@@ -104,7 +105,7 @@ class Running:
     def _sink(self, configuration: Configuration, replay: str | None) -> Sink:
         spec = configuration.settings.spec
         if spec is None:
-            raise Unfit("couchbase", "the pipeline 'store' has no store; add couchbase")
+            return store_of(self._couchbase)
         log_id = "" if spec.sink.files is None else self._log_id()
         around = Surroundings(
             configuration.secret,
@@ -112,6 +113,7 @@ class Running:
             self.reading.affiliate,
             self.reading.pipeline,
             log_id,
+            self._couchbase,
         )
         return sink_of(spec, around, replay)
 
@@ -142,6 +144,8 @@ class Running:
         """Let what is being written end, commit it, and leave the group."""
         self._task.cancel()
         await asyncio.gather(self._task, return_exceptions=True)
+        if self._couchbase is not None:
+            await self._couchbase.close()
         await asyncio.to_thread(self.standing.close)
         await asyncio.to_thread(self._groups.close)
 

@@ -9,7 +9,8 @@ from typing import Annotated
 from pydantic import Field
 from trackmate_programs.listening import MetricsAt
 
-from trackmate_contract import kafka, rules
+from trackmate_contract import couchbase, kafka, rules
+from trackmate_contract.couchbase import Couchbase
 from trackmate_contract.faults import Fault, Place
 from trackmate_contract.kafka import Kafka
 from trackmate_contract.leaves import File, Name, text
@@ -52,6 +53,8 @@ class ConsumeSettings(Settings):
     """What the pipeline `store` reads: every stream of the affiliate."""
     kafka: Kafka = Field(examples=["{bootstrapServers: 'kafka-bootstrap.kafka:9093'}"])
     """How Kafka is reached."""
+    couchbase: Couchbase | None = None
+    """The affiliate's bucket or scope, for the pipeline `store` and the sink `couchbase`."""
     secrets_folder: File | None = None
     """Folder of the Secrets that the spec names: in it a folder for each, and in that a file for
     each key, as Kubernetes mounts them."""
@@ -71,6 +74,10 @@ def relate(document: Place) -> Iterator[Fault]:
     if name.value == STORE:
         if spec.value is not None:
             yield spec.fault("the pipeline 'store' has no spec; remove it, or rename the pipeline")
+        if document.at("couchbase").value is None:
+            yield document.at("couchbase").fault(
+                "the pipeline 'store' keeps nothing; say where its bucket is"
+            )
         if not streams.each():
             yield streams.fault("the pipeline 'store' reads nothing; name the affiliate's streams")
     elif spec.value is None:
@@ -79,6 +86,7 @@ def relate(document: Place) -> Iterator[Fault]:
         manifest = {"metadata": {"name": name.value}, "spec": spec.value}
         yield from rules.pipeline(Place("", manifest))
     yield from kafka.rules(document.at("kafka"))
+    yield from couchbase.rules(document.at("couchbase"))
     for network in document.at("allowedNetworks").each():
         try:
             ip_network(str(network.value))
