@@ -19,6 +19,7 @@ from random import Random, randrange
 import pytest
 from confluent_kafka.admin import NewPartitions
 
+from couchbase_standin.standin import Op, Status
 from kafka_broker import Broker, Cluster, kafka_brokers
 from kafka_system import Row, System, survive, system
 from links import NO_ANSWERS, SILENT, State
@@ -87,8 +88,10 @@ def consume_killed(it: System) -> None:
         wait_until(lambda: len(it.backend.requests) > before, "it works", seconds=60)  # noqa: B023 - called at once
         time.sleep(rng.uniform(0, 0.3))
         it.members.pop().kill()
+        it.keepers.pop().kill()
         it.start_member()
-    it.bit = f"{KILLS} members killed at work"
+        it.start_keeper()
+    it.bit = f"{KILLS} times both pipelines killed at work"
 
 
 def ingest_stopped(it: System) -> None:
@@ -263,6 +266,32 @@ def sink_down(it: System) -> None:
     it.bit = f"{next(answers)} answers of 500, 502, 503 and 429"
 
 
+def store_stormy(it: System) -> None:
+    """F23: busy, half done, and nobody knows whether done."""
+    faults = it.couchbase.faults
+    stormy = [
+        faults.add("answer", Op.ADD, status=Status.TEMPORARY, chance=0.3),
+        faults.add("answer", Op.ADD, status=Status.SYNC_WRITE_IN_PROGRESS, chance=0.2),
+        faults.add("ambiguous", Op.ADD, chance=0.3, applied=True),
+        faults.add("drop", Op.ADD, chance=0.02, applied=True),
+    ]
+    wait_for_more(it, 300)
+    wait_until(lambda: all(fault.bit for fault in stormy), "each bites", seconds=60)
+    faults.clear()
+    it.bit = f"{sum(fault.bit for fault in stormy)} writes answered busy, unknown or not at all"
+
+
+def store_gone(it: System) -> None:
+    """Its node is away for a while, and durable writes are impossible for another."""
+    it.couchbase.stop()
+    wait_for_more(it, 200)
+    it.couchbase.start()
+    fault = it.couchbase.faults.add("answer", Op.ADD, status=Status.DURABILITY_IMPOSSIBLE)
+    wait_until(lambda: fault.bit > 3, "it bites", seconds=60)
+    it.couchbase.faults.clear()
+    it.bit = f"stopped, then {fault.bit} writes that could not be durable"
+
+
 # F28, F30: the group
 
 
@@ -304,6 +333,7 @@ OFTEN: dict[str, Strike] = {
     "F09 each broker killed": each_leader_killed,
     "F13 answers lost on the way back": answers_lost,
     "F22 sink down": sink_down,
+    "F23 store stormy": store_stormy,
 }
 RARELY: dict[str, Strike] = {
     "F06 ingest frozen 12 s": ingest_stopped,
@@ -316,6 +346,7 @@ RARELY: dict[str, Strike] = {
     "F15 slow links": slow_links,
     "F15 links of one byte": one_byte_at_a_time,
     "F21 sink too slow": sink_slow,
+    "F23 store gone for a while": store_gone,
     "F28 rebalance storm": rebalance_storm,
     "F28 partitions grown": partitions_grown,
 }

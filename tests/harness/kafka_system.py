@@ -1,6 +1,7 @@
 """
 The whole way of an event on Kafka, to be broken: clients, trackmate-ingest, three brokers over
-networks, trackmate-consume, a backend; and the oracle that holds them against each other.
+networks, trackmate-consume into a backend and into the store, which is the stand-in of Couchbase;
+and the oracle that holds them against each other.
 """
 
 import asyncio
@@ -17,6 +18,7 @@ import yaml
 import consuming
 import ingest_program
 from consuming import Consuming
+from couchbase_standin.standin import Role, Standin, standing
 from ingest_program import Program
 from kafka_broker import Broker, Cluster
 from oracle import compare_log
@@ -28,10 +30,11 @@ from trackmate_consume.kafka_ledger import Edges, faults_of, line_of
 from trackmate_consume.kafka_letterbox import KafkaLetterbox
 from trackmate_consume.kafka_source import Reading
 from trackmate_consume.ledger import Line
+from trackmate_contract.names import document_key
 from traffic import Ledger, Outcome
 from waiting_for import wait_until
 
-AFFILIATE, PIPELINE = "acme", "crm"
+AFFILIATE, PIPELINE, STORE = "acme", "crm", "store"
 PARTITIONS = 3
 SESSIONS = 6
 _SETTLED_S = 90.0
@@ -53,8 +56,12 @@ class System:
     home: Path
     cluster: Cluster
     backend: Receiver
+    couchbase: Standin
     ingest: Program
     members: list[Consuming] = field(default_factory=list)
+    """Of the pipeline into the backend."""
+    keepers: list[Consuming] = field(default_factory=list)
+    """Of the pipeline into the store."""
     ledger: Ledger = field(default_factory=Ledger)
     keys_moved: bool = False
     """Whether there are more partitions than before: then a key has a new one."""
@@ -67,20 +74,32 @@ class System:
 
     def start_member(self) -> Consuming:
         name = f"member-{len(list(self.home.glob('member-*.yaml')))}"
-        member = consuming.start(self.home, self._settings, name=name)
-        self.members.append(member)
-        return member
+        sink = {"http": {"url": self.backend.url, "timeout": "3s"}}
+        settings = {
+            "pipeline": PIPELINE,
+            "spec": {"stream": STREAM, "sink": sink},
+            "allowedNetworks": ["127.0.0.0/8"],
+        }
+        self.members.append(consuming.start(self.home, self._settings | settings, name=name))
+        return self.members[-1]
+
+    def start_keeper(self) -> Consuming:
+        name = f"keeper-{len(list(self.home.glob('keeper-*.yaml')))}"
+        password = self.home / "couchbase-password"
+        password.write_text("right")
+        couchbase = {
+            "connectionString": self.couchbase.address,
+            "username": "acme-consume",
+            "passwordFile": str(password),
+            "bucket": AFFILIATE,
+        }
+        settings = {"pipeline": STORE, "streams": [STREAM], "couchbase": couchbase}
+        self.keepers.append(consuming.start(self.home, self._settings | settings, name=name))
+        return self.keepers[-1]
 
     @property
     def _settings(self) -> dict[str, Any]:
-        sink = {"http": {"url": self.backend.url, "timeout": "3s"}}
-        return {
-            "affiliate": AFFILIATE,
-            "pipeline": PIPELINE,
-            "spec": {"stream": STREAM, "sink": sink},
-            "kafka": {"bootstrapServers": self.cluster.bootstrap},
-            "allowedNetworks": ["127.0.0.0/8"],
-        }
+        return {"affiliate": AFFILIATE, "kafka": {"bootstrapServers": self.cluster.bootstrap}}
 
     def restart_ingest(self) -> None:
         """On the port that it had, where clients look for it."""
@@ -95,7 +114,7 @@ class System:
     def end(self) -> None:
         """Nothing is left behind, whatever was broken."""
         self.ingest.kill_what_is_left()
-        for member in self.members:
+        for member in (*self.members, *self.keepers):
             member.kill()
 
     def leader(self) -> Broker:
@@ -111,15 +130,15 @@ class System:
     # what must hold
 
     def settled(self) -> bool:
-        line, _ = self.books()
-        return bool(line.in_flight == 0 and line.accepted == line.counts.settled)
+        lines = [self.books(name)[0] for name in (PIPELINE, STORE)]
+        return all(line.in_flight == 0 and line.accepted == line.counts.settled for line in lines)
 
-    def books(self) -> tuple[Line, list[str]]:
-        """The pipeline's line as anyone can compute it, and what is wrong with it."""
+    def books(self, pipeline: str) -> tuple[Line, list[str]]:
+        """A pipeline's line as anyone can compute it, and what is wrong with it."""
         settings = self.cluster.settings()
         groups = Groups(AFFILIATE, lambda: settings)
-        box = KafkaLetterbox(AFFILIATE, PIPELINE, lambda: settings)
-        reading = Reading(AFFILIATE, PIPELINE, [STREAM])
+        box = KafkaLetterbox(AFFILIATE, pipeline, lambda: settings)
+        reading = Reading(AFFILIATE, pipeline, [STREAM])
         try:
             positions = groups.positions(reading.group)
             ends = groups.ends([self.topic])
@@ -136,10 +155,27 @@ class System:
         yield from compare_log(self.ledger, log)
         yield from () if self.keys_moved else self._order(log)
         yield from self._sink(log)
-        line, wrong = self.books()
-        yield from wrong
-        if line.accepted != len(log):
-            yield f"the books say {line.accepted} accepted, the log has {len(log)}"
+        yield from self._store(log)
+        for pipeline in (PIPELINE, STORE):
+            line, wrong = self.books(pipeline)
+            yield from wrong
+            if line.accepted != len(log):
+                yield f"{pipeline}: {line.accepted} accepted in the books, {len(log)} in the log"
+
+    def _store(self, log: list[Stored]) -> Iterator[str]:
+        """I1, I2: each event is one document, with its bytes, and the books say as many."""
+        sent = {document_key(STREAM, event.id): event.value for event in log}
+        documents = self.couchbase.documents(AFFILIATE)
+        for key in set(sent) - set(documents):
+            yield f"{key} is in the log, and has no document"
+        for key, stored in documents.items():
+            if key not in sent:
+                yield f"{key} is a document of no event"
+            elif not stored.value.endswith(b',"event":%b}' % sent[key]):
+                yield f"{key} has other bytes: {stored.value!r}"
+        counts = self.books(STORE)[0].counts
+        if (counts.delivered, counts.duplicates) != (len(sent), len(log) - len(sent)):
+            yield f"the store's books say {counts} of {len(sent)} events in {len(log)} records"
 
     def _order(self, log: list[Stored]) -> Iterator[str]:
         """I5: what came first of each event of a session, in its order."""
@@ -175,14 +211,19 @@ def system(home: Path, cluster: Cluster, *, members: int = 1) -> Iterator[System
     """Everything at work on empty topics."""
     cluster.empty()
     cluster.create(f"{AFFILIATE}.{STREAM}", partitions=PARTITIONS, min_insync_replicas="2")
-    cluster.create(f"{AFFILIATE}.{PIPELINE}.dead", partitions=1)
+    for pipeline in (PIPELINE, STORE):
+        cluster.create(f"{AFFILIATE}.{pipeline}.dead", partitions=1)
     with ExitStack() as opened:
-        backend = opened.enter_context(receiving())
+        backend, couchbase = opened.enter_context(receiving()), opened.enter_context(standing())
+        couchbase.bucket(AFFILIATE)
+        roles = (Role("data_reader", AFFILIATE), Role("data_writer", AFFILIATE))
+        couchbase.user("acme-consume", "right", *roles)
         ingest = ingest_program.start(home, cluster, spec=SPEC, partitions=PARTITIONS)
-        found = System(home, cluster, backend, ingest)
+        found = System(home, cluster, backend, couchbase, ingest)
         opened.callback(found.end)
         for _ in range(members):
             found.start_member()
+        found.start_keeper()
         yield found
 
 
@@ -220,7 +261,7 @@ async def survive(it: System, name: str, strike: Strike, *, seed: int, enough: i
 
 
 def _judge(it: System, name: str, during: int, recovered_s: float) -> Row:
-    wait_until(it.settled, f"all is settled: {it.books()}", seconds=_SETTLED_S)
+    wait_until(it.settled, "all is settled", seconds=_SETTLED_S)
     faults = list(it.faults())
     assert not faults, "\n".join([f"{name}: {len(faults)} faults:", *faults[:_MOST_SHOWN]])
     assert it.bit, f"{name}: nobody felt the fault"
