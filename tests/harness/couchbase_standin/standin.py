@@ -99,6 +99,10 @@ class Standin:
         """Listen, on the ports of before if there were any."""
         self._run(lambda: self._start(tls))
 
+    def end(self) -> None:
+        """Nothing runs any more, connections that were just accepted included."""
+        self._run(self._end)
+
     # inside
 
     def _run(self, work: Callable[[], Any]) -> Any:
@@ -113,6 +117,12 @@ class Standin:
         site = web.TCPSite(self._runner, HOST, self.ports.management)
         await site.start()
         self.ports.management = self._runner.addresses[0][1]
+
+    async def _end(self) -> None:
+        left = asyncio.all_tasks() - {asyncio.current_task()}
+        for task in left:
+            task.cancel()
+        await asyncio.gather(*left, return_exceptions=True)
 
     async def _listen(self, port: int, tls: ssl.SSLContext | None) -> int:
         server = await asyncio.start_server(self.data.serve, HOST, port, ssl=tls)
@@ -140,6 +150,7 @@ def standing(tls: ssl.SSLContext | None = None) -> Iterator[Standin]:
         standin.start(tls)
         yield standin
         standin.stop()
+        standin.end()
     finally:
         loop.call_soon_threadsafe(loop.stop)
         thread.join(10)
