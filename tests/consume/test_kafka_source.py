@@ -18,7 +18,7 @@ from confluent_kafka.admin import NewPartitions
 
 from kafka_broker import Cluster, kafka_brokers
 from trackmate_consume import kafka_source
-from trackmate_consume.kafka_positions import Position, from_metadata
+from trackmate_consume.kafka_positions import Position, from_metadata, to_metadata
 from trackmate_consume.kafka_source import KafkaSource, Reading
 from trackmate_consume.ledger import Counts, Outcome, Settled
 from trackmate_consume.source import Ended, Fetched
@@ -341,4 +341,23 @@ def test_books_that_somebody_else_wrote_are_refused(cluster: Cluster, affiliate:
             await reading.read(most=1, wait_s=0)
 
     with pytest.raises(Ended, match="somebody else commits for this group"):
+        run(scenario)
+
+
+def test_a_log_that_ends_before_the_position_is_another_and_is_not_read(
+    cluster: Cluster, affiliate: str
+) -> None:
+    """F31, and brokers restored from an older copy."""
+    produce(cluster, affiliate, 5)
+    other = Consumer({**cluster.settings(), "group.id": f"{affiliate}.to-crm"})
+    books = to_metadata(Position(100, 0, Counts(delivered=100)))
+    at = TopicPartition(f"{affiliate}.events", 0, 100, metadata=books)
+    other.commit(offsets=[at], asynchronous=False)
+    other.close()
+
+    async def scenario() -> None:
+        async with source(cluster, affiliate) as reading:
+            await take(reading, 1)
+
+    with pytest.raises(Ended, match="read up to 100, and it ends at 5: the topic was replaced"):
         run(scenario)

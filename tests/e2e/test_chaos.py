@@ -241,6 +241,25 @@ def one_byte_at_a_time(it: System) -> None:
     it.bit = "links of one byte"
 
 
+def bits_flipped(it: System) -> None:
+    """F25: what the brokers send is altered on its way; only large answers, as fetches are."""
+    flips = count()
+
+    def altered(data: bytes) -> bytes:
+        if len(data) < 3000:
+            return data
+        at = len(data) - 100 - next(flips) % 500
+        return data[:at] + bytes([data[at] ^ 1]) + data[at + 1 :]
+
+    def said() -> int:
+        return sum(one.log.count("CorruptRecord") for one in (*it.members, *it.keepers))
+
+    with it.cluster.clients.broken(State(altered=altered)):
+        wait_until(lambda: said() > 2, "it is noticed", seconds=60)
+        wait_for_more(it, 50)
+    it.bit = f"{next(flips)} bits flipped, {said()} times noticed"
+
+
 # F21, F22: the sink
 
 
@@ -346,6 +365,7 @@ RARELY: dict[str, Strike] = {
     "F15 slow links": slow_links,
     "F15 links of one byte": one_byte_at_a_time,
     "F21 sink too slow": sink_slow,
+    "F25 bits flipped on the way": bits_flipped,
     "F23 store gone for a while": store_gone,
     "F28 rebalance storm": rebalance_storm,
     "F28 partitions grown": partitions_grown,

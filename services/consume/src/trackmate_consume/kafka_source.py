@@ -48,6 +48,7 @@ _MOST = 1000  # records that wait to be taken
 _MOST_BYTES = 16 << 20  # of them
 _POLL_S = 0.1
 _ASKED_S = 10.0  # for an answer of the brokers
+_MOST_AGAIN = 5  # times in a row that a record is asked for which does not come as it was written
 _SESSION_MS = 10_000  # until others take over from a process that was killed
 _SETTLE_S = 20.0  # that a partition which is taken away waits for what was handed out of it
 
@@ -68,6 +69,10 @@ PROMISES: Settings = {
     "max.poll.interval.ms": 300_000,
     "topic.metadata.refresh.interval.ms": 30_000,  # how late partitions that are added are seen
 }
+
+
+class Unsound(Ended):
+    """The log is not what was read before, or cannot be read as it was written."""
 
 
 class Reassigned(Ended):
@@ -129,6 +134,8 @@ class _Held:
     """The log's end as the last fetch told it."""
     waiting: deque[tuple[Record, int]] = field(default_factory=deque)
     """Records and their bytes, to be handed out."""
+    again: tuple[int, int] = (-1, 0)
+    """An offset that did not come as it was written, and how often in a row."""
     ages: deque[tuple[int, int]] = field(default_factory=deque)
     """Offsets that are not committed, and when their events were received, in ms since 1970."""
 
@@ -330,6 +337,8 @@ class KafkaSource:
                 self._note_ends()
         except KafkaException as fault:
             self._fail(Ended(self._words(fault.args[0])))
+        except Unsound as fault:
+            self._fail(fault)
         except Unreadable as fault:
             self._fail(Ended(str(fault)))
         except Exception as fault:  # noqa: BLE001 - told to the one who reads
@@ -407,12 +416,15 @@ class KafkaSource:
         self._paused = full
 
     def _keep(self, messages: Sequence[Message]) -> None:
+        again: set[Place] = set()
         for message in messages:
             error = message.error()
             if error is None:
-                self._keep_one(message)
+                self._keep_one(message, again)
             elif error.code() == KafkaError._AUTO_OFFSET_RESET:  # noqa: SLF001 - it has no other name
                 self._pass_gap(message)
+            elif error.code() == KafkaError._BAD_MSG:  # noqa: SLF001 - its checksum is wrong
+                self._read_again(self._place(message), again)
             elif error.fatal() or error.code() in _REFUSALS:
                 raise KafkaException(error)
         if messages:
@@ -426,31 +438,78 @@ class KafkaSource:
             _, high = self._consumer.get_watermark_offsets(there, cached=True)
             held.end = max(held.end, high)
 
-    def _keep_one(self, message: Message) -> None:
+    def _keep_one(self, message: Message, again: set[Place]) -> None:
         record = record_of(message, self._reading.topics)
         size = len(record.value)
+        place = (record.stream, record.partition)
         with self._lock:
-            held = self._held.get((record.stream, record.partition))
+            held = self._held.get(place)
             if held is None or record.offset < held.taken:
                 return
+            gap = record.offset > held.taken
+        if gap:
+            self._read_again(place, again)
+            return
+        with self._lock:
             held.taken = record.offset + 1
             stretch = held.position.stretch
             if stretch is None or record.offset < stretch.until:
                 held.waiting.append((record, size))
                 held.ages.append((record.offset, record.stamp.received_ms))
 
+    def _place(self, message: Message) -> Place:
+        return self._reading.topics[message.topic() or ""], message.partition() or 0
+
+    def _read_again(self, place: Place, again: set[Place]) -> None:
+        """
+        What lacks records, or has a wrong checksum, was altered on its way or where it lies:
+        librdkafka would go on behind it. `again` are those that this poll brought already.
+        """
+        if place in again:
+            return
+        again.add(place)
+        with self._lock:
+            held = self._held.get(place)
+        if held is None:
+            return
+        held.again = (held.taken, held.again[1] + 1 if held.again[0] == held.taken else 1)
+        where = f"{place[0]}/{place[1]}@{held.taken}"
+        _log.error(
+            "CorruptRecord",
+            extra={"fields": {"pipeline": self._reading.pipeline, "record": where}},
+        )
+        if held.again[1] > _MOST_AGAIN:
+            raise Unsound(
+                f"CorruptRecord: Kafka gives {where} altered, or not at all, again and again; let "
+                "another replica lead that partition, or restore it"
+            )
+        self._go_to(place, held.taken)
+
     def _pass_gap(self, message: Message) -> None:
         """Go on at the oldest that is left; what lies between is counted with the next record."""
-        name, partition = message.topic() or "", message.partition() or 0
+        place = self._place(message)
+        name, partition = self._reading.topic(place[0]), place[1]
         there = TopicPartition(name, partition, OFFSET_BEGINNING)
-        low, _ = self._consumer.get_watermark_offsets(there, timeout=_ASKED_S)
-        place = self._reading.topics[name], partition
+        low, high = self._consumer.get_watermark_offsets(there, timeout=_ASKED_S)
         with self._lock:
-            taken, self._held[place].taken = self._held[place].taken, low
+            held = self._held[place]
+            taken, held.taken = held.taken, max(held.taken, low)
+        if taken > high:
+            raise Unsound(
+                f"{place[0]}/{partition} was read up to {taken}, and it ends at {high}: the topic "
+                "was replaced by another; give the pipeline another name, or bring the topic back"
+            )
         words = {"stream": place[0], "partition": partition, "from": taken, "to": low}
         _log.error("RetentionGap", extra={"fields": {"pipeline": self._reading.pipeline, **words}})
-        self._consumer.incremental_unassign([there])  # seek() refuses what stopped by an error
-        self._consumer.incremental_assign([TopicPartition(name, partition, low)])
+        self._go_to(place, low)
+
+    def _go_to(self, place: Place, offset: int) -> None:
+        """Where a partition stopped by an error, seek() refuses."""
+        there = TopicPartition(self._reading.topic(place[0]), place[1], offset)
+        self._consumer.incremental_unassign([there])
+        self._consumer.incremental_assign([there])
+        if self._paused:
+            self._consumer.pause([there])
 
     def _fail(self, fault: Exception) -> None:
         with self._lock:
