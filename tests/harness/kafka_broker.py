@@ -17,7 +17,7 @@ import tempfile
 import time
 from base64 import urlsafe_b64encode
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -198,9 +198,15 @@ def kafka_brokers(
     secured: bool = False,
     authority: trustme.CA | None = None,
     linked: bool = False,
+    small_disk: int = 0,
 ) -> Iterator[Cluster]:
-    """Running; `linked` over networks that a test can break."""
-    with tempfile.TemporaryDirectory(prefix="kafka-") as name:
+    """
+    Running; `linked` over networks that a test can break. With a `small_disk`, the last broker has
+    one of so many bytes.
+    """
+    with tempfile.TemporaryDirectory(prefix="kafka-") as name, ExitStack() as mounted:
+        if small_disk:
+            mounted.enter_context(_disk(Path(name) / str(number - 1) / "data", small_disk))
         cluster = _prepared(Path(name), number, secured=secured, authority=authority, linked=linked)
         try:
             for broker in cluster.brokers:
@@ -212,6 +218,17 @@ def kafka_brokers(
                 broker.kill()
             cluster.clients.end()
             cluster.between.end()
+
+
+@contextmanager
+def _disk(folder: Path, size: int) -> Iterator[None]:
+    """A file system of its own. Needs `mount`."""
+    folder.mkdir(parents=True)
+    subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", str(folder)], check=True)
+    try:
+        yield
+    finally:
+        subprocess.run(["umount", "--lazy", str(folder)], check=True)
 
 
 def _protocol(*, secured: bool, tls: bool) -> str:
@@ -238,7 +255,7 @@ def _prepared(
     brokers = []
     for n in range(number):
         folder = home / str(n)
-        folder.mkdir()
+        folder.mkdir(exist_ok=True)
         text = _PROPERTIES.format(
             number=n,
             voters=voters,
