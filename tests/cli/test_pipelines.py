@@ -167,13 +167,15 @@ def test_a_paused_pipeline_waits_across_a_restart_and_says_why(start_anywhere: S
         ),
         (
             PIPELINE.format(name="a1", form="json").replace(
-                "{stdout: {}}", "{kafka: {bootstrapServers: 'k:9092', topic: t}}"
+                "{stdout: {}}",
+                "{kafka: {bootstrapServers: 'k:9092', topic: t, "
+                "credentialsSecretRef: {name: partner}}}",
             ),
-            "spec.sink.kafka: the sink 'kafka' is not there yet; there are files, http, postgres",
+            "spec.sink.kafka.credentialsSecretRef: no Secret 'partner' with a key 'username'",
         ),
         (
             PIPELINE.format(name="a1", form="json").replace("{stdout: {}}", "{couchbase: {}}"),
-            "spec.sink.couchbase: there is no Couchbase here; there are files, http, postgres",
+            "spec.sink.couchbase: there is no Couchbase here; there are files, http, kafka, ",
         ),
         (
             PIPELINE.format(name="a1", form="json").replace(

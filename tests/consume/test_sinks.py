@@ -16,7 +16,9 @@ import pytest
 import postgres
 from couchbase_standin.standin import ADMIN, standing
 from filing import event, files_sink, lines
-from handing import http_sink, postgres_sink
+from handing import http_sink, kafka_sink, postgres_sink
+from kafka_broker import kafka_brokers
+from kafka_reading import whole_topic
 from receiver import receiving, taken
 from trackmate_consume.formats import FORMATS, Format
 from trackmate_consume.ledger import Outcome
@@ -45,6 +47,18 @@ async def to_http(folder: Path) -> AsyncIterator[Given]:
     with receiving(taken) as backend:
         sink = http_sink({"url": f"{backend.url}/hook"})
         yield sink, lambda: [request.body for request in backend.requests]
+
+
+@asynccontextmanager
+async def to_kafka(folder: Path) -> AsyncIterator[Given]:
+    with kafka_brokers() as cluster:
+        cluster.create("bookings", partitions=1)
+
+        def documents() -> Sequence[bytes]:
+            there = whole_topic(cluster.settings(), "bookings", partitions=1)
+            return [message.value() or b"" for message in there]
+
+        yield kafka_sink(cluster.bootstrap), documents
 
 
 @asynccontextmanager
@@ -112,13 +126,14 @@ SINKS: dict[str, Callable[[Path], AbstractAsyncContextManager[Given]]] = {
     "couchbase": to_couchbase,
     "files": to_files,
     "http": to_http,
+    "kafka": to_kafka,
     "postgres": to_postgres,
     "stdout": to_stdout,
     "the page's": of_the_page,
 }
 
 
-NEEDS = {"postgres": pytest.mark.needs("postgres")}
+NEEDS = {name: pytest.mark.needs(name) for name in ("kafka", "postgres")}
 
 
 @pytest.fixture(params=[pytest.param(name, marks=NEEDS.get(name, ())) for name in sorted(SINKS)])

@@ -15,8 +15,9 @@ from trackmate_consume.ledger import Outcome
 from trackmate_consume.sink import Document, Sink, Translated
 from trackmate_consume.sinks.connecting import Lookup, system_lookup
 from trackmate_consume.sinks.http import HttpSink
+from trackmate_consume.sinks.kafka import KafkaSink
 from trackmate_consume.sinks.postgres import PostgresSink
-from trackmate_contract.pipeline import Http, Postgres
+from trackmate_contract.pipeline import Http, Kafka, Postgres
 from trackmate_contract.record import Record, Stamp
 from trackmate_contract.specs import SecretKeyRef
 
@@ -80,6 +81,26 @@ def postgres_sink(
         Postgres.model_validate(spec | {"table": table}),
         FORMATS[form],
         secret=lambda ref: secrets[ref.key],
+        **{"allowed": LOOPBACK, **more},
+    )
+
+
+def kafka_sink(
+    servers: str,
+    topic: str = "bookings",
+    *,
+    form: str = "json",
+    secrets: dict[str, str] | None = None,
+    **more: Any,
+) -> KafkaSink:
+    """A sink as declared in YAML. `secrets` are those of the Secret that it names, by key."""
+    spec: dict[str, Any] = {"bootstrapServers": servers, "topic": topic}
+    if secrets is not None:
+        spec["credentialsSecretRef"] = {"name": "partner-kafka"}
+    return KafkaSink(
+        Kafka.model_validate(spec),
+        FORMATS[form],
+        secret=lambda ref: (secrets or {}).get(ref.key),
         **{"allowed": LOOPBACK, **more},
     )
 

@@ -236,7 +236,7 @@ def _protocol(*, secured: bool, tls: bool) -> str:
 
 
 def _certify(folder: Path, authority: trustme.CA) -> None:
-    certificate = authority.issue_cert("127.0.0.1")
+    certificate = authority.issue_cert("127.0.0.1", "127.0.0.2")
     key = load_pem_private_key(certificate.private_key_pem.bytes(), None)
     pem = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
     chain = b"".join(blob.bytes() for blob in certificate.cert_chain_pems)

@@ -42,7 +42,7 @@ NO_ANSWERS = State(silent_back=True)
 class Link:
     """From a port of its own to a server."""
 
-    def __init__(self, server: int) -> None:
+    def __init__(self, server: int, *, at: str = "127.0.0.1") -> None:
         self.server = server
         self.state = WELL
         self.held_back = 0
@@ -51,7 +51,7 @@ class Link:
         self._ended = False
         self._sockets: set[socket.socket] = set()
         self._turn = threading.Lock()
-        self._listener = socket.create_server(("127.0.0.1", 0), backlog=128)
+        self._listener = socket.create_server((at, 0), backlog=128)
         self.port: int = self._listener.getsockname()[1]
         threading.Thread(target=self._accept, daemon=True).start()
 

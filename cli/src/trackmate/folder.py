@@ -4,18 +4,19 @@ by file, line and path. Pure but for reading the files.
 """
 
 from base64 import b64decode
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
 import yaml
 
-from trackmate_consume.assembly import RUNS, not_here
+from trackmate_consume.assembly import NO_COUCHBASE
+from trackmate_consume.sinks import kafka_login
 from trackmate_contract.affiliate import Affiliate
 from trackmate_contract.faults import Fault, Faulty
 from trackmate_contract.manifest import parse
-from trackmate_contract.pipeline import Pipeline
+from trackmate_contract.pipeline import Http, Kafka, Pipeline
 from trackmate_contract.specs import SecretKeyRef
 from trackmate_ingest.keys import is_loopback
 
@@ -351,9 +352,8 @@ def _pipeline_faults(pipeline: Pipeline, owners: Mapping[str, Owner]) -> Iterato
     elif pipeline.spec.stream not in owner.streams:
         what = f"the affiliate {owner.name!r} has no stream {pipeline.spec.stream!r}; it has"
         yield Fault("spec.stream", f"{what}: {', '.join(owner.streams)}")
-    for sink in type(pipeline.spec.sink).model_fields:
-        if getattr(pipeline.spec.sink, sink) is not None and sink not in RUNS:
-            yield Fault(f"spec.sink.{sink}", not_here(sink))
+    if pipeline.spec.sink.couchbase is not None:
+        yield Fault("spec.sink.couchbase", NO_COUCHBASE)
 
 
 def _secret_faults(pipeline: Pipeline, folder: Folder) -> Iterator[Fault]:
@@ -363,14 +363,30 @@ def _secret_faults(pipeline: Pipeline, folder: Folder) -> Iterator[Fault]:
 
 
 def secret_refs(pipeline: Pipeline) -> Iterator[tuple[str, SecretKeyRef]]:
-    """Every Secret that a pipeline names, with the path where it does."""
-    http, postgres = pipeline.spec.sink.http, pipeline.spec.sink.postgres
-    if postgres is not None:
-        yield "spec.sink.postgres.connectionSecretRef", postgres.connection_secret_ref
-    if postgres is not None and postgres.tls is not None:
-        yield "spec.sink.postgres.tls.caSecretRef", postgres.tls.ca_secret_ref
-    if http is None:
-        return
+    """Every Secret that a pipeline must have, with the path where it names it."""
+    sink = pipeline.spec.sink
+    if sink.http is not None:
+        yield from _http_refs(sink.http)
+    if sink.postgres is not None:
+        yield "spec.sink.postgres.connectionSecretRef", sink.postgres.connection_secret_ref
+    if sink.postgres is not None and sink.postgres.tls is not None:
+        yield "spec.sink.postgres.tls.caSecretRef", sink.postgres.tls.ca_secret_ref
+    yield from _kafka_refs(sink.kafka, kafka_login.NEEDED)
+
+
+def optional_secret_refs(pipeline: Pipeline) -> Iterator[tuple[str, SecretKeyRef]]:
+    """What else it would take from Secrets."""
+    yield from _kafka_refs(pipeline.spec.sink.kafka, kafka_login.OPTIONAL)
+
+
+def _kafka_refs(kafka: Kafka | None, keys: Iterable[str]) -> Iterator[tuple[str, SecretKeyRef]]:
+    if kafka is not None and kafka.credentials_secret_ref is not None:
+        for key in keys:
+            ref = SecretKeyRef(name=kafka.credentials_secret_ref.name, key=key)
+            yield kafka_login.PATH, ref
+
+
+def _http_refs(http: Http) -> Iterator[tuple[str, SecretKeyRef]]:
     for index, header in enumerate(http.headers):
         if header.value_from is not None:
             path = f"spec.sink.http.headers[{index}].valueFrom.secretKeyRef"

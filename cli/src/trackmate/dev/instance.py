@@ -13,7 +13,15 @@ from trackmate.backbone import Unready
 from trackmate.embedded.affiliate import BackboneOf, EmbeddedAffiliate, NameConflict
 from trackmate.embedded.running import Declaration, misspelt
 from trackmate.errors import CannotStart
-from trackmate.folder import Declared, Folder, Misfit, Running, secret_refs, secret_value
+from trackmate.folder import (
+    Declared,
+    Folder,
+    Misfit,
+    Running,
+    optional_secret_refs,
+    secret_refs,
+    secret_value,
+)
 from trackmate_contract.affiliate import Affiliate
 from trackmate_contract.pipeline import Pipeline
 from trackmate_ingest.app import Ingest
@@ -169,10 +177,9 @@ class Instance:
 
 def _secrets(folder: Folder, pipeline: Pipeline) -> dict[tuple[str, str], str]:
     """The values that the pipeline names: no other Secret's change restarts it."""
-    return {
-        (ref.name, ref.key): folder.secrets[pipeline.namespace, ref.name][ref.key]
-        for _, ref in secret_refs(pipeline)
-    }
+    refs = [ref for _, ref in (*secret_refs(pipeline), *optional_secret_refs(pipeline))]
+    held = {ref: folder.secrets[pipeline.namespace, ref.name] for ref in refs}
+    return {(ref.name, ref.key): held[ref][ref.key] for ref in refs if ref.key in held[ref]}
 
 
 def _given(folder: Folder, affiliate: Affiliate) -> dict[str, str]:

@@ -13,6 +13,7 @@ from trackmate_consume.sink import Sink, Unfit
 from trackmate_consume.sinks.file_names import Writer
 from trackmate_consume.sinks.files import FilesSink
 from trackmate_consume.sinks.http import HttpSink
+from trackmate_consume.sinks.kafka import KafkaSink
 from trackmate_consume.sinks.postgres import PostgresSink
 from trackmate_consume.sinks.stdout import StdoutSink
 from trackmate_contract.couchbase import Couchbase as CouchbaseSettings
@@ -22,11 +23,9 @@ from trackmate_contract.specs import SecretKeyRef
 if TYPE_CHECKING:  # the SDK takes 20 MB: only who needs it imports it
     from trackmate_consume.sinks.couchbase_cluster import CouchbaseCluster
 
-RUNS = frozenset({"files", "http", "postgres", "stdout"})
+NO_COUCHBASE = "there is no Couchbase here; there are files, http, kafka, postgres and stdout"
 """The sinks that run everywhere; `couchbase` does where the affiliate has a bucket or scope."""
 
-_NO_COUCHBASE = "there is no Couchbase here; there are files, http, postgres and stdout"
-_NOT_YET = "the sink {!r} is not there yet; there are files, http, postgres and stdout"
 _DOCUMENTS = frozenset({"json", "cloudevents"})
 """The formats that make JSON documents."""
 
@@ -84,6 +83,8 @@ def sink_of(spec: PipelineSpec, around: Surroundings, replay: str | None = None)
         return PostgresSink(
             sink.postgres, form, secret=around.secret, allowed=around.allowed_networks
         )
+    if sink.kafka is not None:
+        return KafkaSink(sink.kafka, form, secret=around.secret, allowed=around.allowed_networks)
     if sink.files is not None:
         writer = Writer(around.affiliate, around.pipeline, around.log, replay)
         return FilesSink(sink.files, form, writer)
@@ -91,8 +92,7 @@ def sink_of(spec: PipelineSpec, around: Surroundings, replay: str | None = None)
         return StdoutSink(form)
     if sink.couchbase is not None and around.couchbase is not None:
         return _couchbase_sink(spec, sink.couchbase, around, around.couchbase)
-    name = next(name for name in type(sink).model_fields if getattr(sink, name) is not None)
-    raise Unfit(f"spec.sink.{name}", not_here(name))
+    raise Unfit("spec.sink.couchbase", NO_COUCHBASE)
 
 
 def cluster_of(settings: CouchbaseSettings | None) -> "CouchbaseCluster | None":
@@ -111,11 +111,6 @@ def store_of(cluster: "CouchbaseCluster | None") -> Sink:
     from trackmate_consume.sinks.couchbase_store import CouchbaseStore  # noqa: PLC0415
 
     return CouchbaseStore(cluster)
-
-
-def not_here(sink: str) -> str:
-    """Why a sink does not run here, in words."""
-    return _NO_COUCHBASE if sink == "couchbase" else _NOT_YET.format(sink)
 
 
 def _couchbase_sink(
