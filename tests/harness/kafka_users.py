@@ -3,6 +3,8 @@ Users of a broker that asks for credentials: their passwords, and what they may 
 as Trackmate's are.
 """
 
+from collections.abc import Iterable
+
 from confluent_kafka.admin import (
     AclBinding,
     AclOperation,
@@ -15,7 +17,15 @@ from confluent_kafka.admin import (
 )
 
 from kafka_broker import Cluster
+from trackmate_contract.kafka_rights import Right, pipeline_rights
 
+_KINDS = {"Topic": ResourceType.TOPIC, "Group": ResourceType.GROUP}
+_OPERATIONS = {
+    "Read": AclOperation.READ,
+    "Write": AclOperation.WRITE,
+    "Describe": AclOperation.DESCRIBE,
+    "DescribeConfigs": AclOperation.DESCRIBE_CONFIGS,
+}
 READ, WRITE, DESCRIBE = AclOperation.READ, AclOperation.WRITE, AclOperation.DESCRIBE
 
 
@@ -28,11 +38,14 @@ def allow_group(cluster: Cluster, user: str, group: str) -> None:
 
 
 def allow_consume(cluster: Cluster, user: str, affiliate: str, pipeline: str, stream: str) -> None:
-    """What a pipeline's user may: read its stream and groups, write and read its dead letters."""
-    allow(cluster, user, f"{affiliate}.{stream}", READ, DESCRIBE)
-    allow(cluster, user, f"{affiliate}.{pipeline}.dead", READ, WRITE, DESCRIBE)
-    for group in (f"{affiliate}.{pipeline}", f"{affiliate}.{pipeline}.replay"):
-        allow_group(cluster, user, group)
+    """All that a pipeline's user may."""
+    grant(cluster, user, pipeline_rights(affiliate, pipeline, [stream]))
+
+
+def grant(cluster: Cluster, user: str, rights: Iterable[Right]) -> None:
+    for right in rights:
+        operations = [_OPERATIONS[one] for one in right.operations]
+        _allow(cluster, user, _KINDS[right.resource], right.name, *operations)
 
 
 def _allow(
