@@ -312,7 +312,7 @@ def sink_down_for_long(it: System) -> None:
     member, keeper = it.members[0], it.keepers[0]
     wait_until(lambda: not member.ready()[0], "it is said", seconds=30)
     before = resident_mb(member.process.pid)
-    wait_for_more(it, 20_000)
+    wait_for_more(it, 4_000)
     after = resident_mb(member.process.pid)
     assert keeper.ready()[0]
     assert keeper.metric("trackmate_pipeline_lag_seconds") < 10
