@@ -11,8 +11,6 @@ from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
-from confluent_kafka import KafkaException
-
 from trackmate.backbone import STORE, Group, Reads, Unready, Wanted
 from trackmate.embedded.books import documents_missing
 from trackmate.embedded.database import Database
@@ -119,16 +117,12 @@ class KafkaBackbone:
         name = topic(self._affiliate, streams[0])
         try:
             log_id = await asyncio.to_thread(self._groups.topic_id, name)
-        except KafkaException as fault:
-            said = fault.args[0].str()
-            raise Unready(f"Kafka was not to be asked about the topic {name!r}: {said}") from None
+        except Down as fault:
+            raise Unready(f"the topic {name!r} was not found: {fault}") from None
         return KafkaGroup(reads, standing, asking, log_id)
 
     def ledger(self, groups: Sequence[Group]) -> Ledger:
-        try:
-            return self._ledger([group for group in groups if isinstance(group, KafkaGroup)])
-        except KafkaException as fault:
-            raise Down(f"Kafka could not be asked: {fault.args[0].str()}") from None
+        return self._ledger([group for group in groups if isinstance(group, KafkaGroup)])
 
     def _ledger(self, groups: Sequence[KafkaGroup]) -> Ledger:
         """Positions before ends: what is settled is then never beyond what is accepted."""

@@ -9,7 +9,7 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any
+from typing import Any, TypeVar
 
 from confluent_kafka import (
     Consumer,
@@ -23,6 +23,9 @@ from confluent_kafka.admin import AdminClient, ClusterMetadata, OffsetSpec
 from trackmate_consume.kafka_positions import Position, from_metadata
 from trackmate_consume.kafka_source import DEAD
 from trackmate_consume.ledger import Place
+from trackmate_consume.sink import Down
+
+Answer = TypeVar("Answer")
 
 _log = logging.getLogger("trackmate.kafka")
 
@@ -31,18 +34,22 @@ QUIET = {"log_level": 2}
 
 _ASKED_S = 10.0
 _ASK_AGAIN_S = 0.1
+_PATIENCE_S = 3.0
 _MOVING = frozenset(
     {
         KafkaError.COORDINATOR_LOAD_IN_PROGRESS,
         KafkaError.COORDINATOR_NOT_AVAILABLE,
         KafkaError.NOT_COORDINATOR,
         KafkaError._WAIT_COORD,  # noqa: SLF001 - it has no other name
+        KafkaError.LEADER_NOT_AVAILABLE,
+        KafkaError.NOT_LEADER_FOR_PARTITION,
+        KafkaError.UNKNOWN_TOPIC_OR_PART,  # one that was just made
     }
 )
 
 
 class Groups:
-    """The groups of one affiliate. Blocks: call it on a thread."""
+    """The groups of one affiliate. Blocks, and raises Down: call it on a thread."""
 
     def __init__(self, affiliate: str, settings: Callable[[], Mapping[str, Any]]) -> None:
         self._prefix = f"{affiliate}."
@@ -52,35 +59,29 @@ class Groups:
         self._turn = threading.Lock()
 
     def positions(self, name: str) -> dict[Place, Position]:
-        """What a group committed. Raises KafkaException, and Unreadable where it is not ours."""
+        """What a group committed. Raises Unreadable where it is not ours."""
         with self._turn:
-            found = self._committed(name)
-        positions = {}
-        for one in found:
-            if one.error:
-                raise KafkaException(one.error)
-            if one.offset >= 0:
-                place = self._stream(one.topic), one.partition
-                positions[place] = from_metadata(one.offset, one.metadata or "")
-        return positions
+            found = _patiently(lambda: self._committed(name))
+        return {
+            (self._stream(one.topic), one.partition): from_metadata(one.offset, one.metadata or "")
+            for one in found
+            if one.offset >= 0
+        }
 
     def _committed(self, name: str) -> Sequence[TopicPartition]:
-        """A coordinator that moves or has just started is asked again."""
         asked = [
             TopicPartition(topic, number)
             for topic, known in self._known().topics.items()
             if topic.startswith(self._prefix)
             for number in known.partitions
         ]
-        until = time.monotonic() + _ASKED_S
-        while asked:
-            try:
-                return list(self._consumer(name).committed(asked, timeout=_ASKED_S))
-            except KafkaException as fault:
-                if fault.args[0].code() not in _MOVING or time.monotonic() > until:
-                    raise
-                time.sleep(_ASK_AGAIN_S)
-        return []
+        if not asked:
+            return []
+        found = self._consumer(name).committed(asked, timeout=_ASKED_S)
+        for one in found:
+            if one.error:
+                raise KafkaException(one.error)
+        return list(found)
 
     def ends(self, topics: Iterable[str]) -> dict[tuple[str, int], int]:
         """The offsets behind the last records, by topic and partition."""
@@ -91,9 +92,13 @@ class Groups:
         return self._offsets(topics, OffsetSpec.earliest())  # type: ignore[no-untyped-call]
 
     def topic_id(self, topic: str) -> str:
-        """One that is made again has another. Raises KafkaException."""
-        asked = self.admin.describe_topics(TopicCollection([topic]), request_timeout=_ASKED_S)
-        return str(asked[topic].result().topic_id)
+        """One that is made again has another."""
+
+        def ask() -> str:
+            asked = self.admin.describe_topics(TopicCollection([topic]), request_timeout=_ASKED_S)
+            return str(asked[topic].result().topic_id)
+
+        return _patiently(ask)
 
     def close(self) -> None:
         """Let go of the connections; they come back, with the settings of then, when needed."""
@@ -104,6 +109,10 @@ class Groups:
             self._consumers.clear()
 
     def _offsets(self, topics: Iterable[str], spec: OffsetSpec) -> dict[tuple[str, int], int]:
+        wanted = list(topics)
+        return _patiently(lambda: self._asked_offsets(wanted, spec))
+
+    def _asked_offsets(self, topics: Sequence[str], spec: OffsetSpec) -> dict[tuple[str, int], int]:
         known = self._known().topics
         asked = {
             TopicPartition(name, number): spec
@@ -139,3 +148,16 @@ class Groups:
         if self._admin is None:
             self._admin = AdminClient({**self._settings(), **QUIET})
         return self._admin
+
+
+def _patiently(ask: Callable[[], Answer]) -> Answer:
+    """What moves, or has just started, is asked again for a while. Raises Down."""
+    until = time.monotonic() + _PATIENCE_S
+    while True:
+        try:
+            return ask()
+        except KafkaException as fault:
+            error = fault.args[0]
+            if error.code() not in _MOVING or time.monotonic() > until:
+                raise Down(f"Kafka could not be asked: {error.str()}") from None
+            time.sleep(_ASK_AGAIN_S)

@@ -14,8 +14,6 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, NamedTuple, Protocol
 
-from confluent_kafka import KafkaException
-
 from trackmate_consume.kafka_groups import Groups
 from trackmate_consume.kafka_letterbox import KafkaLetterbox
 from trackmate_consume.kafka_letters import KafkaLetters
@@ -25,7 +23,6 @@ from trackmate_consume.ledger import Outcome, Place, Settled, Verdict
 from trackmate_consume.letterbox import Answered, Letterbox, Origin
 from trackmate_consume.letters import DeadLetter
 from trackmate_consume.pipeline import Asked, Replay
-from trackmate_consume.sink import Down
 from trackmate_consume.source import Fetched, Source
 from trackmate_contract.names import group, replay_group
 from trackmate_contract.record import Record
@@ -88,7 +85,7 @@ class KafkaReplays:
         await self._asking.end(self._running.pop(replay.id))
 
     def latest(self) -> Progress | None:
-        """The newest that began; None where there was none. Blocks; raises KafkaException."""
+        """The newest that began; None where there was none. Blocks; raises Down."""
         return progress(self._positions())
 
     def _positions(self) -> dict[Place, Position]:
@@ -256,7 +253,9 @@ class _LettersSource:
         reading = self._ways.reading
         name = group(reading.affiliate, reading.pipeline)
         while True:
-            found: dict[Place, Position] = await _asked(lambda: self._ways.groups.positions(name))
+            found: dict[Place, Position] = await asyncio.to_thread(
+                self._ways.groups.positions, name
+            )
             at = {place: position.next for place, position in found.items()}
             if all(at.get((one.stream, one.partition), 0) > one.offset for one in records):
                 return
@@ -315,12 +314,4 @@ async def _read(box: KafkaLetterbox, look: Callable[[Letterbox], Any]) -> Any:
         with box.read() as state:
             return look(state)
 
-    return await _asked(on_thread)
-
-
-async def _asked(ask: Callable[[], Any]) -> Any:
-    """Ask on a thread. Raises Down."""
-    try:
-        return await asyncio.to_thread(ask)
-    except KafkaException as fault:
-        raise Down(f"Kafka could not be asked: {fault.args[0].str()}") from None
+    return await asyncio.to_thread(on_thread)
