@@ -90,6 +90,8 @@ class Backbone(Protocol):
     """Of one affiliate."""
 
     log: Log
+    note: str
+    """What those who ask whether it is ready should know; "" where that is nothing."""
 
     async def follow(self, affiliate: Affiliate) -> None:
         """Carry the streams of a manifest. Raises Unready."""

@@ -27,6 +27,7 @@ from trackmate_contract.pipeline import Pipeline
 from trackmate_ingest.app import Ingest
 from trackmate_ingest.intake import Directory
 from trackmate_ingest.metrics import Metrics
+from trackmate_ingest.standing import Standing
 
 _ROOT_BYTES = 32
 
@@ -45,7 +46,7 @@ class Changes:
         return bool(self.added or self.changed or self.removed or self.misfits or self.notices)
 
 
-class Instance:
+class Instance(Standing):
     """Every affiliate of the folder, on the data of one directory."""
 
     def __init__(self, data: Path, metrics: Metrics, backbone_of: BackboneOf) -> None:
@@ -57,7 +58,7 @@ class Instance:
         self.affiliates: dict[str, EmbeddedAffiliate] = {}
         self.misfits: list[Misfit] = []
         self.notices: list[str] = []
-        self.ingest = Ingest(Directory([], loopback=True), metrics)
+        self.ingest = Ingest(Directory([], loopback=True), metrics, self)
         self.waits = False
         """Whether something could not be carried that may be later, without a change of a file."""
         self.closing = asyncio.Event()
@@ -106,6 +107,10 @@ class Instance:
             for pipeline in running.pipelines.declared:
                 found[running.affiliate.namespace, pipeline] = self._pipeline_files[name, pipeline]
         return found
+
+    def note(self) -> str:
+        notes = (running.backbone.note for running in self.affiliates.values())
+        return next(filter(None, notes), "")
 
     def open_doors(self) -> None:
         """Let ingest see the affiliates and keys as they are now."""

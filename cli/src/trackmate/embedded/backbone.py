@@ -81,6 +81,7 @@ class EmbeddedBackbone:
 
     def __init__(self, database: Database) -> None:
         self.log: Log = EmbeddedLog(database)
+        self.note = ""
         self._database = database
         self._streams: Sequence[Stream] = ()
         self._purging = asyncio.create_task(self._purge())

@@ -30,8 +30,10 @@ from trackmate_contract.affiliate import Affiliate
 from trackmate_contract.names import dead_letter_topic, topic
 from trackmate_contract.record import Record
 from trackmate_ingest.kafka_log import KafkaLog
+from trackmate_ingest.kafka_topics import RELAXED
 from trackmate_ingest.log import Log
 
+_ENOUGH = 3  # replicas, so that one broker may fail
 _SESSION_MS = 6000  # the least that brokers allow: after a kill -9 one starts again and waits
 
 
@@ -102,10 +104,12 @@ class KafkaBackbone:
         self._groups = Groups(affiliate, lambda: self._settings)
         self._log = KafkaLog(affiliate, self._settings)
         self.log: Log = self._log
+        self.note = ""
         self._streams: tuple[str, ...] = ()
 
     async def follow(self, affiliate: Affiliate) -> None:
-        await asyncio.to_thread(self._topics.carry, affiliate)
+        replicas = await asyncio.to_thread(self._topics.carry, affiliate)
+        self.note = "" if replicas >= _ENOUGH else RELAXED
         self._streams = tuple(stream.name for stream in affiliate.spec.streams)
 
     async def group(self, reads: Reads, start: str | datetime) -> KafkaGroup:

@@ -27,12 +27,13 @@ class Topics:
         self._bootstrap = bootstrap
         self._admin = AdminClient({"bootstrap.servers": bootstrap, **QUIET})
 
-    def carry(self, affiliate: Affiliate) -> None:
-        """Make or grow the topics of its streams."""
+    def carry(self, affiliate: Affiliate) -> int:
+        """Make or grow the topics of its streams; return how many replicas one can have here."""
         event_bytes = affiliate.spec.ingest.limits.event_bytes
         for stream in affiliate.spec.streams:
             name = topic(affiliate.name, stream.name)
             self._make(name, stream.partitions, _config(stream, event_bytes))
+        return self.replicas
 
     def carry_letters(self, affiliate: str, pipeline: str) -> None:
         """Make the topic of a pipeline's dead letters."""

@@ -18,6 +18,8 @@ _ASKED_S = 10.0
 _LOOK_S = 0.02
 _LEAST_IN_SYNC = 2
 _LEAST_REPLICAS = 3
+RELAXED = "relaxed: what is stored may be on one broker alone"
+"""What to know of a process that takes events on topics that do not keep the promise."""
 HEADERS = 16 << 10
 """Bytes that an event's headers may add to it, and its batch around it."""
 

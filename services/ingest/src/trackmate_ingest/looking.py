@@ -14,12 +14,11 @@ from collections.abc import Callable
 
 from trackmate_ingest.channel import InForce
 from trackmate_ingest.kafka_asking import ask
-from trackmate_ingest.kafka_topics import Unanswered
+from trackmate_ingest.kafka_topics import RELAXED, Unanswered
 from trackmate_ingest.state import State
 
 _FIRST_S, _LONGEST_S = 1.0, 30.0  # between looks at topics that are not right yet
 _LATER_S = 300.0
-_RELAXED = "relaxed: what is stored may be on one broker alone"
 
 _log = logging.getLogger("trackmate.ingest")
 
@@ -65,7 +64,7 @@ class Looking:
         said = " ".join(found)
         if state.fault:
             state.fault = said
-        state.note = said or (_RELAXED if access.kafka.relaxed else "")
+        state.note = said or (RELAXED if access.kafka.relaxed else "")
         if (state.fault, state.note) != (before.fault, before.note):
             self._say(found, ready_now=bool(before.fault) and not state.fault)
             self._tell(state.in_force())
