@@ -179,7 +179,7 @@ class Alone:
 def test_a_worker_whose_loop_does_not_turn_is_replaced(
     mock: MockKafka, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(workers, "_SILENT", 2)
+    monkeypatch.setattr(workers, "_SILENT", 8)  # a busy machine is slow to answer too
     files, _ = prepared(tmp_path, Alone(mock.bootstrap))  # type: ignore[arg-type]
     configuration = load(Path(files.path("settings.yaml")), {})
 
@@ -187,15 +187,18 @@ def test_a_worker_whose_loop_does_not_turn_is_replaced(
         with socket.create_server(("127.0.0.1", 0)) as listener:
             running = Workers(2, listener, InForce(configuration, "", ""))
             running.start()
-            async with asyncio.timeout(60):
-                while running.serving < 2:  # noqa: ASYNC110 - it has no event
-                    await asyncio.sleep(0.05)
-                [stopped, _] = running.pids
-                os.kill(stopped, signal.SIGSTOP)
-                while running.replaced == 0 or running.serving < 2:  # noqa: ASYNC110 - ditto
-                    await asyncio.sleep(0.05)
-            assert stopped not in running.pids
-            assert await running.drain(1)
+            try:
+                async with asyncio.timeout(120):
+                    while running.serving < 2:  # noqa: ASYNC110 - it has no event
+                        await asyncio.sleep(0.05)
+                    [stopped, _] = running.pids
+                    os.kill(stopped, signal.SIGSTOP)
+                    while running.replaced == 0 or running.serving < 2:  # noqa: ASYNC110 - ditto
+                        await asyncio.sleep(0.05)
+                assert stopped not in running.pids
+            finally:
+                ended_well = await running.drain(1)
+            assert ended_well
 
     uvloop.run(scenario())
 
