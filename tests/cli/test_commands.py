@@ -166,9 +166,9 @@ def test_audit_shows_the_books_and_returns_whether_they_balance(start_anywhere: 
 
 
 def test_audit_returns_1_when_a_document_is_missing_and_names_its_event(
-    start_dev: StartDev,
+    start_anywhere: StartDev,
 ) -> None:
-    dev = start_dev()
+    dev = start_anywhere()
     events = [b'{"messageId":"%d"}' % number for number in range(3)]
     dev.command("send", "acme", "-", stdin=b"\n".join(events))
     dev.settle()

@@ -12,13 +12,13 @@ from trackmate.embedded.books import positions
 from trackmate_contract.names import document_key
 from trackmate_contract.record import Record
 
-_MOST = 20  # events named; more say nothing more
+MOST = 20  # events named; more say nothing more
 
 
 def explain(connection: sqlite3.Connection, pipelines: Iterable[Reads]) -> list[str]:
     """A sentence for each event that is missing where it should be, and each stream that is off."""
     faults = [fault for reads in pipelines for fault in _beyond(connection, reads)]
-    return [*faults, *islice(_without_document(connection), _MOST)]
+    return [*faults, *islice(_without_document(connection), MOST)]
 
 
 def _beyond(connection: sqlite3.Connection, reads: Reads) -> Iterator[str]:
@@ -39,21 +39,31 @@ def _without_document(connection: sqlite3.Connection) -> Iterator[str]:
         while offset < position and (records := log.read(connection, stream, offset=offset)):
             for record in records:
                 if record.offset < position and not _is_kept(connection, record):
-                    place = f"{stream}/{record.partition}@{record.offset}"
-                    yield f"pipeline 'store': event {record.id!r} at {place} has no document"
+                    yield no_document(record)
             offset = records[-1].offset + 1
 
 
-def _is_kept(connection: sqlite3.Connection, record: Record) -> bool:
+def no_document(record: Record) -> str:
+    """What is wrong with an event that `store` has settled and that is not in the store."""
+    place = f"{record.stream}/{record.partition}@{record.offset}"
+    return f"pipeline 'store': event {record.id!r} at {place} has no document"
+
+
+def has_document(connection: sqlite3.Connection, record: Record) -> bool:
+    """Whether the event is in the store, under its own key."""
     found = connection.execute(
-        "SELECT EXISTS (SELECT 1 FROM documents WHERE key = ?1) OR EXISTS (SELECT 1 FROM "
-        'dead_letters WHERE pipeline = ?2 AND stream = ?3 AND partition = ?4 AND "offset" = ?5)',
-        (
-            document_key(record.stream, record.id),
-            STORE,
-            record.stream,
-            record.partition,
-            record.offset,
-        ),
+        "SELECT EXISTS (SELECT 1 FROM documents WHERE key = ?)",
+        (document_key(record.stream, record.id),),
+    ).fetchone()
+    return bool(found[0])
+
+
+def _is_kept(connection: sqlite3.Connection, record: Record) -> bool:
+    if has_document(connection, record):
+        return True
+    found = connection.execute(
+        "SELECT EXISTS (SELECT 1 FROM dead_letters WHERE pipeline = ? AND stream = ? "
+        'AND partition = ? AND "offset" = ?)',
+        (STORE, record.stream, record.partition, record.offset),
     ).fetchone()
     return bool(found[0])

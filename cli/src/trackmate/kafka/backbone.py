@@ -5,23 +5,29 @@ topic. Documents, keys and what people ask for stay in the affiliate's file.
 
 import asyncio
 import contextlib
+import sqlite3
 import time
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
+from itertools import islice
 from typing import Any
 
 from trackmate.backbone import STORE, Group, Reads, Unready, Wanted
 from trackmate.embedded.books import documents_missing
 from trackmate.embedded.database import Database
+from trackmate.embedded.explaining import MOST, has_document, no_document
 from trackmate.kafka import viewing
 from trackmate.kafka.asking import FileAsking
 from trackmate.kafka.topics import Topics
+from trackmate.kafka.viewing import Onlooker
 from trackmate_consume.kafka_groups import Groups
 from trackmate_consume.kafka_ledger import Edges
+from trackmate_consume.kafka_positions import Position
 from trackmate_consume.kafka_source import Reading
 from trackmate_consume.kafka_standing import Books, KafkaStanding
 from trackmate_consume.ledger import Ledger, Place, balance
+from trackmate_consume.letterbox import Origin
 from trackmate_consume.letters import DeadLetters, Kept
 from trackmate_consume.pipeline import Asked, Replays
 from trackmate_consume.sink import Down
@@ -141,7 +147,10 @@ class KafkaBackbone:
             for group, found, name in zip(groups, positions, dead, strict=True)
         ]
         summed = balance(sum(edges.ends.values()), [one.line for one in books])
-        return replace(summed, faults=(*summed.faults, *self._faults(books)))
+        faults = [*summed.faults, *self._faults(books)]
+        if faults:
+            faults += self._missing(groups, positions)
+        return replace(summed, faults=tuple(faults))
 
     def _faults(self, books: Sequence[Books]) -> list[str]:
         with contextlib.closing(self._database.reader()) as reader:
@@ -152,6 +161,35 @@ class KafkaBackbone:
             if one.line.name == STORE and (fault := documents_missing(one.line, stored))
         ]
         return [*missing, *(fault for one in books for fault in one.faults)]
+
+    def _missing(
+        self, groups: Sequence[KafkaGroup], positions: Sequence[Mapping[Place, Position]]
+    ) -> list[str]:
+        """The events that `store` has settled and that are not in the store; reads the topics."""
+        which = next((at for at, one in enumerate(groups) if one.reads.pipeline == STORE), None)
+        if which is None:
+            return []
+        settled = positions[which]
+        with groups[which].standing.box.read() as box, self._looking() as (onlooker, reader):
+            return list(
+                islice(
+                    (
+                        no_document(one)
+                        for one in onlooker.all()
+                        if (place := (one.stream, one.partition)) in settled
+                        and one.offset < settled[place].next
+                        and Origin(one.stream, one.partition, one.offset) not in box.waiting
+                        and not has_document(reader, one)
+                    ),
+                    MOST,
+                )
+            )
+
+    @contextlib.contextmanager
+    def _looking(self) -> Iterator[tuple[Onlooker, sqlite3.Connection]]:
+        onlooker = Onlooker(self._settings, self._shown(None))
+        with contextlib.closing(onlooker), contextlib.closing(self._database.reader()) as reader:
+            yield onlooker, reader
 
     def records(self, wanted: Wanted, closing: asyncio.Event) -> AsyncIterator[Sequence[Record]]:
         return viewing.records(self._settings, self._shown(wanted.stream), wanted, closing)

@@ -84,6 +84,12 @@ class Onlooker:
             return False
         raise KafkaException(error)
 
+    def all(self) -> Iterator[Record]:
+        """Every record that is there now, in the order of each partition."""
+        self.begin()
+        while not self.at_the_end:
+            yield from self.read(most=_TURN, wait_s=_POLL_S)
+
     def close(self) -> None:
         with self._turn:
             self._next = {}
