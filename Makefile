@@ -33,7 +33,7 @@ fmt: setup ## Format the code and mend what lint can mend
 	$(RUN)ruff format
 
 chaos: setup ## The long fault runs: hundreds of kills, every fault of a cluster, millions of texts
-	TRACKMATE_KILL_ROUNDS=100 TRACKMATE_TEXTS=3000000 $(RUN)pytest tests/e2e tests/ingest tests/consume -k "kill or differential or drain or chaos or failpoints" --timeout 7200 -s
+	TRACKMATE_KILL_ROUNDS=100 TRACKMATE_TEXTS=3000000 $(RUN)pytest tests/e2e tests/ingest tests/consume -k "kill or differential or drain or chaos or failpoints or commits" --timeout 7200 -s
 
 bench: setup ## Measure: CPU per event against a null application, and what is sustained
 	$(RUN)python bench/run.py

@@ -7,8 +7,10 @@ from collections.abc import Iterable
 
 from confluent_kafka.admin import (
     AclBinding,
+    AclBindingFilter,
     AclOperation,
     AclPermissionType,
+    AdminClient,
     ResourcePatternType,
     ResourceType,
     ScramCredentialInfo,
@@ -18,6 +20,7 @@ from confluent_kafka.admin import (
 
 from kafka_broker import Cluster
 from trackmate_contract.kafka_rights import Right, pipeline_rights
+from waiting_for import wait_until
 
 _KINDS = {"Topic": ResourceType.TOPIC, "Group": ResourceType.GROUP}
 _OPERATIONS = {
@@ -59,6 +62,20 @@ def _allow(
     admin = cluster.admin()
     for made in admin.create_acls(bindings).values():
         made.result(timeout=20)
+    wait_until(lambda: all(_is_there(admin, one) for one in bindings), "the ACLs are in force")
+
+
+def _is_there(admin: AdminClient, one: AclBinding) -> bool:
+    wanted = AclBindingFilter(
+        one.restype,
+        one.name,
+        one.resource_pattern_type,
+        one.principal,
+        one.host,
+        one.operation,
+        one.permission_type,
+    )
+    return bool(admin.describe_acls(wanted).result(timeout=20))
 
 
 def set_password(cluster: Cluster, user: str, password: str) -> None:

@@ -8,7 +8,7 @@ Its limits: no authentication, no ACLs, no retention; nothing is kept. Interface
 import ctypes
 from collections.abc import Iterator
 from contextlib import contextmanager
-from ctypes import c_char_p, c_int, c_int16, c_size_t, c_void_p
+from ctypes import c_char_p, c_int, c_int16, c_int32, c_size_t, c_void_p
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -48,6 +48,7 @@ _FUNCTIONS = [
     ("mock_topic_create", c_int, c_void_p, c_char_p, c_int, c_int),
     ("mock_push_request_errors_array", None, c_void_p, c_int16, c_size_t, c_void_p),
     ("mock_clear_request_errors", None, c_void_p, c_int16),
+    ("mock_group_initial_rebalance_delay_ms", None, c_void_p, c_int32),
     ("mock_broker_set_down", c_int, c_void_p, c_int),
     ("mock_broker_set_up", c_int, c_void_p, c_int),
     ("mock_broker_set_rtt", c_int, c_void_p, c_int, c_int),
@@ -65,6 +66,7 @@ class MockKafka:
         )
         assert self._host, error.value
         self._cluster = self._library.rd_kafka_mock_cluster_new(self._host, _BROKERS)
+        self._library.rd_kafka_mock_group_initial_rebalance_delay_ms(self._cluster, 0)
 
     @property
     def bootstrap(self) -> str:
