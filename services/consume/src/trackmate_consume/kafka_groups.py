@@ -92,11 +92,11 @@ class Groups:
         return self._offsets(topics, OffsetSpec.earliest())  # type: ignore[no-untyped-call]
 
     def topic_id(self, topic: str) -> str:
-        """One that is made again has another."""
+        """One that is made again has another. It may name a file."""
 
         def ask() -> str:
             asked = self.admin.describe_topics(TopicCollection([topic]), request_timeout=_ASKED_S)
-            return str(asked[topic].result().topic_id)
+            return url_safe(str(asked[topic].result().topic_id))
 
         return _patiently(ask)
 
@@ -161,3 +161,13 @@ def _patiently(ask: Callable[[], Answer]) -> Answer:
             if error.code() not in _MOVING or time.monotonic() > until:
                 raise Down(f"Kafka could not be asked: {error.str()}") from None
             time.sleep(_ASK_AGAIN_S)
+
+
+def url_safe(topic_id: str) -> str:
+    """
+    A topic's id as Kafka's own tools show it. As the client shows it, one of three has a slash.
+
+    >>> url_safe("Ok3JnolTQ/uGuez1+nRBVg")
+    'Ok3JnolTQ_uGuez1-nRBVg'
+    """
+    return topic_id.replace("+", "-").replace("/", "_")
