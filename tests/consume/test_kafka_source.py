@@ -315,6 +315,7 @@ def test_a_slow_reader_holds_no_more_than_a_bound(
     cluster: Cluster, affiliate: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(kafka_source, "_MOST", 50)
+    monkeypatch.setattr(kafka_source, "_PATIENCE_S", 0.2)
     produce(cluster, affiliate, 2000)
 
     async def scenario() -> tuple[int, list[int]]:
@@ -328,6 +329,29 @@ def test_a_slow_reader_holds_no_more_than_a_bound(
 
     assert held <= 100
     assert offsets == list(range(2000))
+
+
+def test_what_was_fetched_ahead_is_kept_for_a_reader_that_goes_on_taking(
+    cluster: Cluster, affiliate: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Pausing would throw it away: every event would be fetched many times."""
+    pauses: list[object] = []
+
+    class Pausing(Consumer):
+        def pause(self, partitions: list[TopicPartition]) -> None:
+            pauses.append(partitions)
+            super().pause(partitions)
+
+    monkeypatch.setattr(kafka_source, "_MOST", 50)
+    monkeypatch.setattr(kafka_source, "Consumer", Pausing)
+    produce(cluster, affiliate, 2000)
+
+    async def scenario() -> list[int]:
+        async with source(cluster, affiliate) as reading:
+            return [one.offset for one in await take(reading, 2000)]
+
+    assert run(scenario) == list(range(2000))
+    assert not pauses
 
 
 def test_books_that_somebody_else_wrote_are_refused(cluster: Cluster, affiliate: str) -> None:

@@ -47,6 +47,7 @@ from trackmate_contract.record import Record, Stamp, from_headers
 _MOST = 1000  # records that wait to be taken
 _MOST_BYTES = 16 << 20  # of them
 _POLL_S = 0.1
+_PATIENCE_S = 5.0  # that a reader which takes nothing is waited for before partitions are paused
 _ASKED_S = 10.0  # for an answer of the brokers
 _MOST_AGAIN = 5  # times in a row that a record is asked for which does not come as it was written
 _SESSION_MS = 10_000  # until others take over from a process that was killed
@@ -136,6 +137,8 @@ class _Held:
     """Records and their bytes, to be handed out."""
     again: tuple[int, int] = (-1, 0)
     """An offset that did not come as it was written, and how often in a row."""
+    size: int = 0
+    """Of those that wait, in bytes."""
     ages: deque[tuple[int, int]] = field(default_factory=deque)
     """Offsets that are not committed, and when their events were received, in ms since 1970."""
 
@@ -188,6 +191,7 @@ class KafkaSource:
         self._fault: Exception | None = None
         self._leaving = False  # a partition is taken away: hand out no more until it is gone
         self._paused = False
+        self._full_since = 0.0  # by the monotonic clock; 0 while there is room
         self._ending = False
         self._said = False  # that partitions came
         self._renewed: tuple[str, str] | None = None
@@ -301,11 +305,13 @@ class KafkaSource:
         with self._lock:
             for held in self._held.values():
                 while held.waiting and len(records) < most:
-                    record, _ = held.waiting.popleft()
+                    record, size = held.waiting.popleft()
+                    held.size -= size
                     if gone := record.offset - held.handed:
                         expired[len(records)] = gone
                     held.handed = record.offset + 1
                     records.append(record)
+            self._told.notify_all()
         return Fetched(records, expired)
 
     def _moved(self, verdicts: Sequence[Verdict]) -> dict[Place, Position]:
@@ -332,8 +338,8 @@ class KafkaSource:
             while not self._ending:
                 self._log_in_anew()
                 self._commit_asked()
-                self._make_room()
-                self._keep(self._polled())
+                if self._has_room():
+                    self._keep(self._polled())
                 self._note_ends()
         except KafkaException as fault:
             self._fail(Ended(self._words(fault.args[0])))
@@ -404,16 +410,36 @@ class KafkaSource:
         with suppress(RuntimeError):  # the loop is closed
             self._loop.call_soon_threadsafe(_end, done, fault)
 
-    def _make_room(self) -> None:
-        """Paused partitions are polled too, so that the group knows that we live."""
+    def _has_room(self) -> bool:
+        """
+        Whether to poll. Pausing throws away what was fetched ahead, to be fetched again: a reader
+        that is only slower than the brokers is waited for. Paused partitions are polled, so that
+        the group knows that we live.
+        """
         with self._lock:
-            size = sum([size for held in self._held.values() for _, size in held.waiting])
-            full = self._waiting() >= _MOST or size >= _MOST_BYTES
+            full = self._is_full()
+            if full and not self._paused and self._is_early():
+                self._told.wait_for(
+                    lambda: self._ending or self._asked or not self._is_full(), _POLL_S
+                )
+                return False
         if full and not self._paused:
             self._consumer.pause(self._consumer.assignment())
         elif self._paused and not full:
             self._consumer.resume(self._consumer.assignment())
         self._paused = full
+        self._full_since = self._full_since if full else 0.0
+        return True
+
+    def _is_full(self) -> bool:
+        size = sum([held.size for held in self._held.values()])
+        return self._waiting() >= _MOST or size >= _MOST_BYTES
+
+    def _is_early(self) -> bool:
+        """Whether something may still be taken soon."""
+        now = time.monotonic()
+        self._full_since = self._full_since or now
+        return now - self._full_since < _PATIENCE_S
 
     def _keep(self, messages: Sequence[Message]) -> None:
         again: set[Place] = set()
@@ -455,6 +481,7 @@ class KafkaSource:
             stretch = held.position.stretch
             if stretch is None or record.offset < stretch.until:
                 held.waiting.append((record, size))
+                held.size += size
                 held.ages.append((record.offset, record.stamp.received_ms))
 
     def _place(self, message: Message) -> Place:
