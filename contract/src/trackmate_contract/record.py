@@ -84,6 +84,14 @@ def from_headers(headers: Iterable[Header]) -> tuple[str, Stamp]:
     missing: such a record was not written by ingest.
     """
     found = {name: value.decode() for name, value in headers}
-    optional = {field: found.get(header) for field, header in _OPTIONAL.items()}
-    stamp = Stamp(received_ms=int(found["tm-received"]), key=found["tm-key"], **optional)
+    get = found.get
+    stamp = Stamp(
+        int(found["tm-received"]),
+        found["tm-key"],
+        get("tm-type"),
+        get("tm-content-type"),
+        get("tm-ip"),
+        get("tm-user-agent"),
+        get("tm-origin"),
+    )
     return found["tm-id"], stamp

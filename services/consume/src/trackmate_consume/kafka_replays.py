@@ -189,6 +189,11 @@ class AnsweringSource:
 
     async def commit(self, settled: Settled) -> None:
         await self._look()
+        if self._waiting:  # else, as mostly, there is nothing to look for
+            await self._answer(settled)
+        await self.inner.commit(settled)
+
+    async def _answer(self, settled: Settled) -> None:
         answers = [
             (origin, _answered(verdict, counted=self._counted))
             for verdict in settled.verdicts
@@ -196,7 +201,6 @@ class AnsweringSource:
         ]
         if answers:
             await self._letters.answer(answers)
-        await self.inner.commit(settled)
 
     def close(self) -> None:
         self.inner.close()

@@ -152,6 +152,16 @@ class _Held:
         stretch = self.position.stretch
         return stretch is not None and not self.waiting and self.taken >= stretch.until
 
+    def keep(self, record: Record) -> None:
+        """Let one wait that came from the brokers."""
+        self.taken = record.offset + 1
+        stretch = self.position.stretch
+        if stretch is None or record.offset < stretch.until:
+            size = len(record.value)
+            self.waiting.append((record, size))
+            self.size += size
+            self.ages.append((record.offset, record.stamp.received_ms))
+
     def commit(self, position: Position) -> None:
         self.position = position
         while self.ages and self.ages[0][0] < position.next:
@@ -182,6 +192,7 @@ class KafkaSource:
 
     def __init__(self, reading: Reading, settings: Settings) -> None:
         self._reading = reading
+        self._streams = reading.topics
         self._loop = asyncio.get_running_loop()
         self._came = asyncio.Event()
         self._lock = threading.Lock()
@@ -442,17 +453,23 @@ class KafkaSource:
         return now - self._full_since < _PATIENCE_S
 
     def _keep(self, messages: Sequence[Message]) -> None:
+        good: list[Message] = []
         again: set[Place] = set()
         for message in messages:
             error = message.error()
             if error is None:
-                self._keep_one(message, again)
+                good.append(message)
             elif error.code() == KafkaError._AUTO_OFFSET_RESET:  # noqa: SLF001 - it has no other name
+                self._keep_all(good, again)
+                good = []
                 self._pass_gap(message)
             elif error.code() == KafkaError._BAD_MSG:  # noqa: SLF001 - its checksum is wrong
+                self._keep_all(good, again)
+                good = []
                 self._read_again(self._place(message), again)
             elif error.fatal() or error.code() in _REFUSALS:
                 raise KafkaException(error)
+        self._keep_all(good, again)
         if messages:
             self._wake()
 
@@ -464,25 +481,22 @@ class KafkaSource:
             _, high = self._consumer.get_watermark_offsets(there, cached=True)
             held.end = max(held.end, high)
 
-    def _keep_one(self, message: Message, again: set[Place]) -> None:
-        record = record_of(message, self._reading.topics)
-        size = len(record.value)
-        place = (record.stream, record.partition)
+    def _keep_all(self, messages: Sequence[Message], again: set[Place]) -> None:
+        """Under the lock once for all of them: the event loop waits for it."""
+        records = [record_of(message, self._streams) for message in messages]
+        gaps: set[Place] = set()
         with self._lock:
-            held = self._held.get(place)
-            if held is None or record.offset < held.taken:
-                return
-            gap = record.offset > held.taken
-        if gap:
+            for record in records:
+                place = (record.stream, record.partition)
+                held = self._held.get(place)
+                if held is None or place in gaps or record.offset < held.taken:
+                    continue
+                if record.offset > held.taken:
+                    gaps.add(place)
+                else:
+                    held.keep(record)
+        for place in gaps:
             self._read_again(place, again)
-            return
-        with self._lock:
-            held.taken = record.offset + 1
-            stretch = held.position.stretch
-            if stretch is None or record.offset < stretch.until:
-                held.waiting.append((record, size))
-                held.size += size
-                held.ages.append((record.offset, record.stamp.received_ms))
 
     def _place(self, message: Message) -> Place:
         return self._reading.topics[message.topic() or ""], message.partition() or 0
@@ -587,7 +601,7 @@ class KafkaSource:
         return self._begun_again(consumer, one, again)
 
     def _begun_again(self, consumer: Consumer, one: TopicPartition, again: Again) -> Position:
-        place = self._reading.topics[one.topic], one.partition
+        place = self._streams[one.topic], one.partition
         start = self._start(consumer, one)
         end = max(start, again.ends.get(place, 0))
         stretch = msgspec.structs.replace(again.stretch, until=end)
@@ -606,7 +620,7 @@ class KafkaSource:
             if other.offset != OFFSET_INVALID or not (is_new or other.partition == one.partition):
                 continue
             start = self._start(consumer, other) if is_new else 0
-            place = self._reading.topics[one.topic], other.partition
+            place = self._streams[one.topic], other.partition
             self._commit({place: Position(start, start)})
             first = start if other.partition == one.partition else first
         return Position(first, first)
@@ -645,7 +659,7 @@ class KafkaSource:
         self._wake()
 
     def _places(self, partitions: list[TopicPartition]) -> list[Place]:
-        return [(self._reading.topics[one.topic], one.partition) for one in partitions]
+        return [(self._streams[one.topic], one.partition) for one in partitions]
 
     def _unsettled(self, places: list[Place]) -> bool:
         return any(self._held[place].unsettled for place in places if place in self._held)
@@ -681,9 +695,10 @@ def _place(verdict: Verdict) -> Place:
     return verdict.stream, verdict.partition
 
 
-def _headers(message: Message) -> Sequence[tuple[str, Any]]:
-    found = message.headers() or []
-    return list(found.items()) if isinstance(found, dict) else found
+def _headers(message: Message) -> Sequence[tuple[str, bytes]]:
+    """Those that have a value."""
+    found: Any = message.headers() or ()
+    return [one for one in found if one[1] is not None]
 
 
 def record_of(message: Message, topics: Mapping[str, str]) -> Record:
@@ -693,8 +708,7 @@ def record_of(message: Message, topics: Mapping[str, str]) -> Record:
     """
     partition, offset = message.partition() or 0, message.offset() or 0
     try:
-        headers = [(name, value) for name, value in _headers(message) if isinstance(value, bytes)]
-        event_id, stamp = from_headers(headers)
+        event_id, stamp = from_headers(_headers(message))
     except (KeyError, ValueError, AttributeError):
         event_id, stamp = f"{partition}-{offset}", Stamp(message.timestamp()[1], "")
     key = message.key()
