@@ -7,6 +7,7 @@ Exit codes: 0 ended well, or the check found all right · 1 it cannot run · 2 w
 
 import argparse
 import asyncio
+import gc
 import logging
 import os
 import sys
@@ -31,6 +32,8 @@ _SETTINGS = """\
 Settings, as they stand in FILE. An environment variable, named below each, overrides the file; its
 value is written as in the file. A duration is a whole number and s, m, h or d."""
 
+_YOUNG = 20_000  # objects; Python's 700 are fewer than one batch of events makes
+
 _log = logging.getLogger("trackmate.consume")
 
 
@@ -39,6 +42,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if given.check:
         return asyncio.run(_check(given.settings))
     set_up()
+    gc.freeze()  # events make no cycles: what is looked through for them, is looked through in vain
+    gc.set_threshold(_YOUNG)
     try:
         return uvloop.run(_run(given.settings))
     except Faulty as faulty:
