@@ -17,6 +17,8 @@ class Result:
 
     seconds: list[float] = field(default_factory=list)
     refused: int = 0
+    at: list[float] = field(default_factory=list)
+    """When each answer 200 was there, by time.perf_counter()."""
 
     def percentile(self, share: float) -> float:
         """In seconds."""
@@ -46,7 +48,9 @@ class _Connection(asyncio.Protocol):
         if not self._got.endswith(b"}\n"):
             return
         if b" 200 " in self._got[:20]:
-            self._result.seconds.append(time.perf_counter() - self._due)
+            now = time.perf_counter()
+            self._result.seconds.append(now - self._due)
+            self._result.at.append(now)
         else:
             self._result.refused += 1
         self._got = b""

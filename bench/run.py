@@ -146,11 +146,13 @@ def served(name: str) -> Iterator[tuple[int, int]]:
             process.wait()
 
 
-def cpu_a_request(port: int, pid: int, events: int, seconds: float) -> float:
+def cpu_a_request(
+    port: int, pid: int, events: int, seconds: float, *, event: str = EVENT % 7
+) -> float:
     """Microseconds of the process, a request, under a closed loop of 64 connections."""
     with tempfile.NamedTemporaryFile("w", suffix=".lua") as script:
         body = "events[1]" if events == 1 else '"[" .. table.concat(events, ",") .. "]"'
-        script.write(WRK % (KEY, events, EVENT % 7, pid, body))
+        script.write(WRK % (KEY, events, event, pid, body))
         script.flush()
         before = cpu_seconds(pid)
         done = subprocess.run(
