@@ -6,9 +6,9 @@ import json
 import logging
 
 import pytest
-from trackmate_programs.logs import JsonLines, PlainLines
 
 import hostile_text
+from trackmate_programs.logs import JsonLines, PlainLines
 
 
 def record(text: str) -> logging.LogRecord:

@@ -5,8 +5,6 @@ How `trackmate dev` begins and what it says to the person who started it.
 from importlib.resources import files
 from pathlib import Path
 
-from trackmate_programs.logs import set_up
-
 from trackmate import show
 from trackmate.dev import paste
 from trackmate.dev.address import Address
@@ -14,6 +12,7 @@ from trackmate.dev.instance import Changes, Instance
 from trackmate.dev.run import Options, Reporter, run
 from trackmate.errors import CannotStart
 from trackmate_contract.quantity import seconds
+from trackmate_programs.logs import set_up
 
 EXAMPLE = Path(str(files("trackmate"))) / "examples" / "01-first-affiliate"
 

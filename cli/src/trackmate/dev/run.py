@@ -20,7 +20,6 @@ from wsgiref.simple_server import WSGIServer
 
 import uvloop
 from prometheus_client import CollectorRegistry, start_http_server
-from trackmate_programs.kafka_reach import unreached
 from watchfiles import awatch
 
 from trackmate.backbone import Backbone
@@ -35,6 +34,7 @@ from trackmate.folder import read_folder
 from trackmate_contract.kafka import Kafka
 from trackmate_ingest.metrics import Metrics
 from trackmate_ingest.server import Server
+from trackmate_programs.kafka_reach import unreached
 
 _LOOPBACK = "127.0.0.1"
 _LOOK_AGAIN_MS = 3000  # at what could not be carried

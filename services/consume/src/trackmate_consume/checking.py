@@ -8,7 +8,6 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from confluent_kafka import Consumer, KafkaError, KafkaException
 from confluent_kafka.admin import AclOperation, AdminClient
-from trackmate_programs.kafka_reach import FINAL, refused, unreached
 
 from trackmate_consume.assembly import Surroundings, cluster_of, sink_of, store_of
 from trackmate_consume.configuration import Configuration
@@ -17,6 +16,7 @@ from trackmate_consume.kafka_groups import QUIET
 from trackmate_consume.program import Misspelt, Program
 from trackmate_consume.sink import Down, Unfit
 from trackmate_contract.names import dead_letter_topic, group, topic
+from trackmate_programs.kafka_reach import FINAL, refused, unreached
 
 _ASKED_S = 10.0
 

@@ -8,15 +8,14 @@ from dataclasses import dataclass, field
 from ipaddress import ip_network
 from pathlib import Path
 
-from trackmate_programs import kafka_access, yaml_file
-from trackmate_programs.kafka_access import Access, read_access, unless_faulty
-
 from trackmate_consume import settings
 from trackmate_consume.assembly import Network
 from trackmate_consume.settings import PROGRAM, ConsumeSettings
 from trackmate_contract.faults import Fault, Faulty
-from trackmate_contract.settings import read as read_settings
 from trackmate_contract.specs import SecretKeyRef
+from trackmate_programs import kafka_access, yaml_file
+from trackmate_programs.kafka_access import Access, read_access, unless_faulty
+from trackmate_programs.settings_file import read_settings
 
 Secrets = Mapping[tuple[str, str], str]
 
@@ -46,12 +45,7 @@ class Configuration:
 def load(path: Path, environment: Mapping[str, str]) -> Configuration:
     """Read everything. Raises Faulty with all faults at once; none of them holds a secret."""
     found = read_settings(
-        ConsumeSettings,
-        yaml_file.read(path),
-        environment,
-        program=PROGRAM,
-        value=yaml_file.value,
-        relate=settings.relate,
+        ConsumeSettings, path, environment, variables=PROGRAM, relate=settings.relate
     )
     faults: list[Fault] = []
     client = f"trackmate-consume-{found.affiliate}.{found.pipeline}"

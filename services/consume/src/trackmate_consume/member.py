@@ -21,15 +21,12 @@ from trackmate_consume.pipeline_metrics import Part, Shown, families
 from trackmate_consume.running import Running, lives_on
 from trackmate_consume.sink import Down
 from trackmate_contract.faults import Faulty
+from trackmate_programs.command import CannotStart
 
 _LOOK_S = 2.0  # between two looks at the files, and at the progress
 _LETTERS_S = 60.0  # between two looks at the dead letters
 
 _log = logging.getLogger("trackmate.consume")
-
-
-class CannotStart(Exception):  # noqa: N818 - what happened
-    """A sentence for the person who started it."""
 
 
 class Member(Collector):

@@ -7,7 +7,6 @@ from ipaddress import ip_network
 from typing import Annotated
 
 from pydantic import Field
-from trackmate_programs.listening import MetricsAt
 
 from trackmate_contract import couchbase, kafka, rules
 from trackmate_contract.couchbase import Couchbase
@@ -17,6 +16,7 @@ from trackmate_contract.leaves import File, Name, text
 from trackmate_contract.pipeline import PipelineSpec
 from trackmate_contract.quantity import quoted
 from trackmate_contract.settings import Settings
+from trackmate_programs.listening import MetricsAt
 
 PROGRAM = "TRACKMATE_CONSUME"
 """What the names of the environment variables begin with."""

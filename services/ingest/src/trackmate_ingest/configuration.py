@@ -6,19 +6,15 @@ as a whole, so that one look at the files is one state of affairs.
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeVar
-
-from trackmate_programs import kafka_access, yaml_file
-from trackmate_programs.kafka_access import Access, read_access, unless_faulty
 
 from trackmate_contract.faults import Fault, Faulty
-from trackmate_contract.settings import read as read_settings
 from trackmate_ingest import issued, settings
 from trackmate_ingest.kafka_topics import Asked
 from trackmate_ingest.keys import WriteKey
 from trackmate_ingest.settings import PROGRAM, IngestSettings
-
-Read = TypeVar("Read")
+from trackmate_programs import kafka_access, yaml_file
+from trackmate_programs.kafka_access import Access, read_access, unless_faulty
+from trackmate_programs.settings_file import read_settings
 
 
 @dataclass(frozen=True)
@@ -44,12 +40,7 @@ class Configuration:
 def load(path: Path, environment: Mapping[str, str]) -> Configuration:
     """Read everything. Raises Faulty with all faults at once; none of them holds a secret."""
     found = read_settings(
-        IngestSettings,
-        yaml_file.read(path),
-        environment,
-        program=PROGRAM,
-        value=yaml_file.value,
-        relate=settings.relate,
+        IngestSettings, path, environment, variables=PROGRAM, relate=settings.relate
     )
     faults: list[Fault] = []
     client = f"trackmate-ingest-{found.affiliate}"

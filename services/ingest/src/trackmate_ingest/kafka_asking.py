@@ -7,12 +7,12 @@ import asyncio
 
 from confluent_kafka import KafkaError
 from confluent_kafka.admin import AdminClient
-from trackmate_programs.kafka_reach import FINAL, refused, unreached
 
 from trackmate_contract.kafka import Kafka
 from trackmate_contract.names import topic
 from trackmate_ingest.kafka_topics import Asked, Unanswered, described, faults
 from trackmate_ingest.producer import Settings
+from trackmate_programs.kafka_reach import FINAL, refused, unreached
 
 _TOLD_S = 0.1  # between two looks at what librdkafka complains of
 

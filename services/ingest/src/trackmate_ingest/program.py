@@ -22,16 +22,13 @@ from trackmate_ingest.following import Following
 from trackmate_ingest.looking import Looking
 from trackmate_ingest.state import State
 from trackmate_ingest.workers import Workers
+from trackmate_programs.command import CannotStart
 
 _SCRAPE_S = 5.0
 _BACKLOG = 4096
 _ENDED_AT_ONCE = 1
 
 _log = logging.getLogger("trackmate.ingest")
-
-
-class CannotStart(Exception):  # noqa: N818 - what happened
-    """Said to who started it."""
 
 
 async def run(path: Path, environment: Mapping[str, str], configuration: Configuration) -> int:

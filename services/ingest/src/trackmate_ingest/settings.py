@@ -6,7 +6,6 @@ from collections.abc import Iterator
 from typing import Annotated
 
 from pydantic import Field
-from trackmate_programs.listening import Address, MetricsAt, Port
 
 from trackmate_contract import kafka, rules
 from trackmate_contract.affiliate import AffiliateSpec
@@ -15,6 +14,7 @@ from trackmate_contract.kafka import Kafka
 from trackmate_contract.leaves import File, Name, Whole, duration
 from trackmate_contract.settings import Settings
 from trackmate_ingest.keys import is_loopback
+from trackmate_programs.listening import Address, MetricsAt, Port
 
 PROGRAM = "TRACKMATE_INGEST"
 """What the names of the environment variables begin with."""

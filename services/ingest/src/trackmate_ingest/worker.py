@@ -16,7 +16,6 @@ import time
 from collections.abc import Callable, Iterator
 
 import uvloop
-from trackmate_programs.logs import set_up
 
 from trackmate_ingest.app import Ingest
 from trackmate_ingest.channel import Ask, Channel, Close, Drain, Figures, InForce, Quiet
@@ -26,6 +25,7 @@ from trackmate_ingest.keys import is_loopback
 from trackmate_ingest.metrics import Metrics
 from trackmate_ingest.server import Server
 from trackmate_ingest.standing import Standing
+from trackmate_programs.logs import set_up
 
 _UNHEARD_S = 60.0  # of the program, which asks every second
 
