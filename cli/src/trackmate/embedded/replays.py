@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 
 from trackmate.embedded import books, log
 from trackmate.embedded.clock import now_ms
-from trackmate.embedded.database import Database
+from trackmate.embedded.database import Database, Work
 from trackmate.embedded.letters import EmbeddedLetters, record_of
 from trackmate_consume.ledger import Counts, Outcome, Settled, Verdict
 from trackmate_consume.pipeline import Asked, Replay
@@ -42,12 +42,14 @@ CREATE TABLE IF NOT EXISTS replays (
 _LOOK_AGAIN_S = 0.2
 
 
-class _Ask(NamedTuple):
+class Ask(NamedTuple):
+    """A replay that is asked of a pipeline."""
+
     pipeline: str
     asked: Asked
 
 
-def ask(connection: sqlite3.Connection, asks: Sequence[_Ask]) -> list[bool]:
+def ask(connection: sqlite3.Connection, asks: Sequence[Ask]) -> list[bool]:
     """Note each replay, unless its id was there before; return which are new."""
     return [note(connection, one.pipeline, one.asked, _stretch(connection, *one)) for one in asks]
 
@@ -64,7 +66,6 @@ def _stretch(connection: sqlite3.Connection, pipeline: str, asked: Asked) -> ran
 
 def note(connection: sqlite3.Connection, pipeline: str, asked: Asked, stretch: range) -> bool:
     """Write down what is to be read again; False where one of this id was there before."""
-    chosen = None if asked.chosen is None else json.dumps(list(asked.chosen))
     cursor = connection.execute(
         "INSERT OR IGNORE INTO replays "
         "(pipeline, id, stream, next, until, since_ms, chosen, events, begun_ms) "
@@ -76,16 +77,69 @@ def note(connection: sqlite3.Connection, pipeline: str, asked: Asked, stretch: r
             stretch.start,
             stretch.stop,
             asked.since_ms,
-            chosen,
+            _json(asked.chosen),
             now_ms(),
         ),
     )
     return cursor.rowcount == 1
 
 
+def _json(chosen: Sequence[int] | None) -> str | None:
+    return None if chosen is None else json.dumps(list(chosen))
+
+
 def letters_end(connection: sqlite3.Connection, pipeline: str) -> int:
     row = connection.execute("SELECT max(seq) FROM dead_letters WHERE pipeline = ?", (pipeline,))
     return row.fetchone()[0] or 0
+
+
+class Order(NamedTuple):
+    """A replay that is to run."""
+
+    asked: Asked
+    stretch: range
+    """What of the log, or up to which letter; Kafka knows it by itself."""
+
+
+class Orders:
+    """The replays of one pipeline that were asked for, kept in the affiliate's file."""
+
+    def __init__(self, database: Database, pipeline: str) -> None:
+        self._database = database
+        self._pipeline = pipeline
+        self._asked = asyncio.Event()
+        self._asked.set()  # a crash may have left one
+
+    async def note(self, work: Work, asked: Asked) -> bool:
+        """Have the work note it; return False where it was there before. Raises Unwritten."""
+        new: bool = await self._database.submit(work, Ask(self._pipeline, asked))
+        self._asked.set()
+        return new
+
+    async def next(self) -> Order:
+        """Wait for the first that is not ended."""
+        while True:
+            await self._asked.wait()
+            with contextlib.closing(self._database.reader()) as reader:
+                row = reader.execute(
+                    "SELECT id, stream, since_ms, chosen, next, until FROM replays "
+                    "WHERE pipeline = ? AND ended_ms IS NULL ORDER BY seq LIMIT 1",
+                    (self._pipeline,),
+                ).fetchone()
+            if row is not None:
+                replay_id, stream, since_ms, chosen, first, until = row
+                wanted = None if chosen is None else json.loads(chosen)
+                return Order(Asked(replay_id, stream, since_ms, wanted), range(first, until))
+            self._asked.clear()
+
+    async def end(self, replay_id: str) -> None:
+        """Remember that it ran. Raises Unwritten."""
+        await self._database.submit(_end, _Again(self._pipeline, replay_id))
+
+    def latest(self) -> dict[str, Any] | None:
+        """The newest as the console shows it; None where there was none."""
+        with contextlib.closing(self._database.reader()) as reader:
+            return latest(reader, self._pipeline)
 
 
 class EmbeddedReplays:
@@ -94,39 +148,27 @@ class EmbeddedReplays:
     def __init__(self, database: Database, pipeline: str) -> None:
         self._database = database
         self._pipeline = pipeline
-        self._asked = asyncio.Event()
-        self._asked.set()  # a crash may have left one
+        self._orders = Orders(database, pipeline)
 
     async def ask(self, asked: Asked) -> bool:
         """Start a replay; return False where one of this id was there before. Raises Unwritten."""
-        new: bool = await self._database.submit(ask, _Ask(self._pipeline, asked))
-        self._asked.set()
-        return new
+        return await self._orders.note(ask, asked)
 
     async def next(self) -> Replay:
-        while True:
-            await self._asked.wait()
-            with contextlib.closing(self._database.reader()) as reader:
-                row = reader.execute(
-                    "SELECT id, stream, next, until, since_ms, chosen FROM replays "
-                    "WHERE pipeline = ? AND ended_ms IS NULL ORDER BY seq LIMIT 1",
-                    (self._pipeline,),
-                ).fetchone()
-            if row is None:
-                self._asked.clear()
-                continue
-            replay_id, stream, first, until, since_ms, chosen = row
-            again = _Again(self._pipeline, replay_id)
-            letters = EmbeddedLetters(self._database, self._pipeline, counted=False)
-            source = (
-                _LettersSource(self._database, again, _Letters(until, since_ms, chosen))
-                if stream is None
-                else _LogSource(self._database, again, stream, range(first, until))
+        asked, stretch = await self._orders.next()
+        again = _Again(self._pipeline, asked.id)
+        letters = EmbeddedLetters(self._database, self._pipeline, counted=False)
+        source = (
+            _LettersSource(
+                self._database, again, _Letters(stretch.stop, asked.since_ms, _json(asked.chosen))
             )
-            return Replay(replay_id, source, letters)
+            if asked.stream is None
+            else _LogSource(self._database, again, asked.stream, stretch)
+        )
+        return Replay(asked.id, source, letters)
 
     async def end(self, replay: Replay) -> None:
-        await self._database.submit(_end, _Again(self._pipeline, replay.id))
+        await self._orders.end(replay.id)
 
 
 class _Again(NamedTuple):

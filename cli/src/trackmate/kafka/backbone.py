@@ -67,13 +67,9 @@ class KafkaGroup:
         return 0.0 if oldest_ms is None else max(0.0, time.time() - oldest_ms / 1000)
 
     def kept(self, *, after: int, most: int) -> list[Kept]:
-        with self.standing.box.read():
-            pass
         return self.standing.box.letters(after=after, most=most)
 
     def one(self, number: int) -> Kept | None:
-        with self.standing.box.read():
-            pass
         return self.standing.box.letter(number)
 
     def numbers(self, wanted: Sequence[int] | None) -> set[int]:
@@ -82,7 +78,8 @@ class KafkaGroup:
         return there if wanted is None else there & set(wanted)
 
     def waiting(self) -> int:
-        with self.standing.box.read() as box:
+        """As of the last look at the books or the letters, which whoever asks has just had."""
+        with self.standing.box.read(0) as box:
             return len(box.waiting)
 
     def latest_replay(self) -> dict[str, Any] | None:

@@ -60,16 +60,16 @@ class KafkaLetterbox:
             return self._edges(consumer)[1]
 
     def letters(self, *, after: int = 0, most: int = 100) -> list[Kept]:
-        """Those that wait, in the order of being put aside, behind a number."""
-        with self._turn:
+        """Those that wait now, in the order of being put aside, behind a number."""
+        with self.read() as box:
             waiting = sorted(
-                (letter for letter in self._box.waiting.values() if letter.number > after),
+                (letter for letter in box.waiting.values() if letter.number > after),
                 key=lambda letter: letter.number,
             )[:most]
         return self._fetch(waiting)
 
     def letter(self, number: int) -> Kept | None:
-        """The one that waits under this number."""
+        """The one that waits now under this number."""
         found = self.letters(after=number - 1, most=1)
         return found[0] if found and found[0].number == number else None
 

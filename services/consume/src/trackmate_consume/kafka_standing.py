@@ -2,20 +2,17 @@
 A pipeline's standing on Kafka: what it reads, what it has put aside and sends again, and its books.
 """
 
-from collections.abc import Callable, Mapping
-from typing import Any, NamedTuple
+from collections.abc import Mapping
+from typing import NamedTuple
 
 from trackmate_consume.kafka_groups import Groups
 from trackmate_consume.kafka_ledger import Edges, faults_of, line_of
-from trackmate_consume.kafka_letterbox import KafkaLetterbox
+from trackmate_consume.kafka_letterbox import KafkaLetterbox, Settings
 from trackmate_consume.kafka_letters import KafkaLetters
 from trackmate_consume.kafka_positions import Position
 from trackmate_consume.kafka_replays import AnsweringSource, Asking, KafkaReplays, Ways
 from trackmate_consume.kafka_source import Figures, KafkaSource, Reading
 from trackmate_consume.ledger import Line, Place
-
-Settings = Callable[[], Mapping[str, Any]]
-"""Of librdkafka, with the credentials of the moment."""
 
 
 class Books(NamedTuple):
@@ -23,8 +20,6 @@ class Books(NamedTuple):
 
     line: Line
     faults: tuple[str, ...]
-    letters: int
-    """Dead letters that wait."""
 
 
 class KafkaStanding:
@@ -65,7 +60,7 @@ class KafkaStanding:
             line = line_of(self.reading, positions, edges, box)
             letters = None if self.box.lost else box.dead
             faults = tuple(faults_of(line, positions, edges, letters=letters))
-            return Books(line, faults, len(box.waiting))
+            return Books(line, faults)
 
     def close(self) -> None:
         """Let go of the connections that no source holds."""
