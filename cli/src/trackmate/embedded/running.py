@@ -13,6 +13,7 @@ from trackmate.backbone import STORE, Backbone, Group, Reads
 from trackmate.embedded.control import EmbeddedControl
 from trackmate.embedded.database import Database
 from trackmate.embedded.store import EmbeddedStore
+from trackmate_consume import program
 from trackmate_consume.assembly import Surroundings, pace_of, sink_of
 from trackmate_consume.expressions.host import Unstarted
 from trackmate_consume.flow import Pace
@@ -45,15 +46,8 @@ async def misspelt(pipeline: manifest.Pipeline) -> Misspelt | None:
     What is wrong with its expressions, if anything is; where no process can look now, the pipeline
     says so when it runs, and tries again.
     """
-    program = Program(pipeline.spec)
-    try:
-        await program.compile()
-    except Misspelt as fault:
-        return fault
-    except Unstarted:
-        return None
-    finally:
-        await program.close()
+    with contextlib.suppress(Unstarted):
+        return await program.misspelt(pipeline.spec)
     return None
 
 

@@ -13,7 +13,7 @@ from trackmate_consume.assembly import Surroundings, cluster_of, sink_of, store_
 from trackmate_consume.configuration import Configuration
 from trackmate_consume.expressions.host import Unstarted
 from trackmate_consume.kafka_groups import QUIET
-from trackmate_consume.program import Misspelt, Program
+from trackmate_consume.program import misspelt
 from trackmate_consume.sink import Down, Unfit
 from trackmate_contract.names import dead_letter_topic, group, topic
 from trackmate_programs.kafka_reach import FINAL, refused, unreached
@@ -34,16 +34,11 @@ async def _of_the_program(configuration: Configuration) -> list[str]:
     spec = configuration.settings.spec
     if spec is None:
         return []
-    program = Program(spec)
     try:
-        await program.compile()
-    except Misspelt as fault:
-        return [f"{fault.path}: {fault}"]
-    except Unstarted as fault:
-        return [f"the expressions could not be looked at: {fault}"]
-    finally:
-        await program.close()
-    return []
+        fault = await misspelt(spec)
+    except Unstarted as why:
+        return [f"the expressions could not be looked at: {why}"]
+    return [f"{fault.path}: {fault}"] if fault else []
 
 
 def _of_kafka(configuration: Configuration) -> Iterator[str]:

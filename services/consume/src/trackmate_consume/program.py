@@ -238,3 +238,15 @@ def _decision(node: tree.Node) -> _Decide:
 
 def _refusal(found: refused.Found) -> str:
     return f"{found.word!r} is not allowed: {refused.REFUSED[found.word]}"
+
+
+async def misspelt(spec: PipelineSpec) -> Misspelt | None:
+    """What is wrong with its expressions, if anything. Raises Unstarted where nobody can look."""
+    program = Program(spec)
+    try:
+        await program.compile()
+    except Misspelt as fault:
+        return fault
+    finally:
+        await program.close()
+    return None
