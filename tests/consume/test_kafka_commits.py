@@ -15,7 +15,8 @@ from confluent_kafka import Producer
 
 from mock_kafka import OFFSET_COMMIT, MockKafka, mock_kafka
 from trackmate_consume import kafka_source
-from trackmate_consume.kafka_source import KafkaSource, Reading, Reassigned
+from trackmate_consume.kafka_reading import Reading
+from trackmate_consume.kafka_source import KafkaSource, Reassigned
 from trackmate_consume.ledger import Outcome, Settled
 from trackmate_consume.sink import Down
 from trackmate_consume.waiting import Entry

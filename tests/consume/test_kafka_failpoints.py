@@ -22,7 +22,7 @@ from kafka_broker import Cluster, kafka_brokers
 from trackmate_consume.kafka_groups import Groups
 from trackmate_consume.kafka_ledger import Edges, faults_of, line_of
 from trackmate_consume.kafka_letterbox import KafkaLetterbox
-from trackmate_consume.kafka_source import Reading
+from trackmate_consume.kafka_reading import Reading
 from trackmate_consume.ledger import Line
 from trackmate_contract.record import Stamp, to_headers
 from waiting_for import wait_until

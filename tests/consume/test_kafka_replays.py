@@ -20,7 +20,7 @@ from trackmate_consume.flow import Pace
 from trackmate_consume.kafka_groups import Groups
 from trackmate_consume.kafka_ledger import Edges
 from trackmate_consume.kafka_letters import KafkaLetters
-from trackmate_consume.kafka_source import Reading
+from trackmate_consume.kafka_reading import Reading
 from trackmate_consume.kafka_standing import Books, KafkaStanding
 from trackmate_consume.ledger import Counts, Outcome
 from trackmate_consume.letters import DeadLetter

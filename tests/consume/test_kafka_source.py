@@ -19,7 +19,8 @@ from confluent_kafka.admin import NewPartitions
 from kafka_broker import Cluster, kafka_brokers
 from trackmate_consume import kafka_source
 from trackmate_consume.kafka_positions import Position, from_metadata, to_metadata
-from trackmate_consume.kafka_source import KafkaSource, Reading
+from trackmate_consume.kafka_reading import Reading
+from trackmate_consume.kafka_source import KafkaSource
 from trackmate_consume.ledger import Counts, Outcome, Settled
 from trackmate_consume.source import Ended, Fetched
 from trackmate_consume.waiting import Entry

@@ -18,8 +18,8 @@ from dying import Appending, Told, dying
 from trackmate_consume.flow import Pace
 from trackmate_consume.kafka_groups import Groups
 from trackmate_consume.kafka_letters import KafkaLetters
+from trackmate_consume.kafka_reading import Reading
 from trackmate_consume.kafka_replays import AnsweringSource
-from trackmate_consume.kafka_source import Reading
 from trackmate_consume.kafka_standing import KafkaStanding
 from trackmate_consume.pipeline import Asked, Parts, Pipeline
 

@@ -28,7 +28,7 @@ from sessions import STREAM, Sessions, place_of
 from trackmate_consume.kafka_groups import Groups
 from trackmate_consume.kafka_ledger import Edges, faults_of, line_of
 from trackmate_consume.kafka_letterbox import KafkaLetterbox
-from trackmate_consume.kafka_source import Reading
+from trackmate_consume.kafka_reading import Reading
 from trackmate_consume.ledger import Line
 from trackmate_contract.names import document_key
 from traffic import Ledger, Outcome

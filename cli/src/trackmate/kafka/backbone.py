@@ -24,7 +24,7 @@ from trackmate.kafka.viewing import Onlooker
 from trackmate_consume.kafka_groups import Groups
 from trackmate_consume.kafka_ledger import Edges
 from trackmate_consume.kafka_positions import Position
-from trackmate_consume.kafka_source import Reading
+from trackmate_consume.kafka_reading import Reading
 from trackmate_consume.kafka_standing import Books, KafkaStanding
 from trackmate_consume.ledger import Ledger, Place, balance
 from trackmate_consume.letterbox import Origin

@@ -12,7 +12,7 @@ from typing import Any
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
 
 from trackmate.backbone import Wanted
-from trackmate_consume.kafka_source import record_of
+from trackmate_consume.kafka_records import record_of
 from trackmate_contract.record import Record
 
 _log = logging.getLogger("trackmate.kafka")

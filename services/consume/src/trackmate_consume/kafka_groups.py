@@ -21,7 +21,7 @@ from confluent_kafka import (
 from confluent_kafka.admin import AdminClient, ClusterMetadata, OffsetSpec
 
 from trackmate_consume.kafka_positions import Position, from_metadata
-from trackmate_consume.kafka_source import DEAD
+from trackmate_consume.kafka_reading import DEAD
 from trackmate_consume.ledger import Place
 from trackmate_consume.sink import Down
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from trackmate_consume.kafka_positions import Position
-from trackmate_consume.kafka_source import Reading
+from trackmate_consume.kafka_reading import Reading
 from trackmate_consume.ledger import Line, Place
 from trackmate_consume.letterbox import Letterbox
 

@@ -12,6 +12,7 @@ from typing import Any
 from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaException, Message, TopicPartition
 
 from trackmate_consume.kafka_letters import from_dead, read_dead
+from trackmate_consume.kafka_records import headers_of
 from trackmate_consume.letterbox import Answered, Letterbox, Waiting
 from trackmate_consume.letters import Kept
 from trackmate_consume.sink import Down
@@ -82,7 +83,7 @@ class KafkaLetterbox:
             for message in self._messages(consumer, waiting[0].number - 1, waiting[-1].number):
                 number = (message.offset() or 0) + 1
                 if number in wanted:
-                    letter = from_dead(message.value() or b"", _headers(message))
+                    letter = from_dead(message.value() or b"", headers_of(message))
                     letter = letter._replace(attempts=wanted[number].attempts)
                     found.append(Kept(number, letter, message.timestamp()[1]))
         return found
@@ -99,7 +100,7 @@ class KafkaLetterbox:
 
     def _fold(self, number: int, message: Message) -> None:
         try:
-            origin, said = read_dead(number, message.key() or b"", _headers(message))
+            origin, said = read_dead(number, message.key() or b"", headers_of(message))
         except (KeyError, ValueError):
             return  # somebody else's; there is nothing to send again
         if isinstance(said, Answered):
@@ -147,9 +148,3 @@ class KafkaLetterbox:
         except KafkaException as fault:
             said = fault.args[0].str()
             raise Unread(f"Kafka did not give the dead letters of {self.topic!r}: {said}") from None
-
-
-def _headers(message: Message) -> Any:
-    found = message.headers() or []
-    pairs = found.items() if isinstance(found, dict) else found
-    return [(name, value) for name, value in pairs if isinstance(value, bytes)]

@@ -18,7 +18,8 @@ from trackmate_consume.kafka_groups import Groups
 from trackmate_consume.kafka_letterbox import KafkaLetterbox
 from trackmate_consume.kafka_letters import KafkaLetters
 from trackmate_consume.kafka_positions import Position, Stretch
-from trackmate_consume.kafka_source import DEAD, Again, KafkaSource, Reading
+from trackmate_consume.kafka_reading import DEAD, Again, Reading
+from trackmate_consume.kafka_source import KafkaSource
 from trackmate_consume.ledger import Outcome, Place, Settled, Verdict
 from trackmate_consume.letterbox import Answered, Letterbox, Origin
 from trackmate_consume.letters import DeadLetter

@@ -14,7 +14,7 @@ import time
 from collections import deque
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime
 from itertools import groupby
 from typing import Any
@@ -30,19 +30,20 @@ from confluent_kafka import (
     TopicPartition,
 )
 
+from trackmate_consume.kafka_held import Held
 from trackmate_consume.kafka_positions import (
     Position,
-    Stretch,
     Unreadable,
     from_metadata,
     to_metadata,
 )
+from trackmate_consume.kafka_reading import Again, Reading
+from trackmate_consume.kafka_records import record_of
 from trackmate_consume.ledger import Place, Settled, Verdict
 from trackmate_consume.sink import Down
 from trackmate_consume.source import Ended, Fetched
-from trackmate_contract.names import dead_letter_topic, group, replay_group, topic
 from trackmate_contract.quantity import epoch_ms
-from trackmate_contract.record import Record, Stamp, from_headers
+from trackmate_contract.record import Record
 
 _MOST = 1000  # records that wait to be taken
 _MOST_BYTES = 16 << 20  # of them
@@ -80,94 +81,6 @@ class Reassigned(Ended):
     """Partitions went to another member before all that was handed out of them was settled."""
 
 
-DEAD = "dead letters"
-"""What the dead-letter topic is called where a stream is named: no stream can be."""
-
-
-@dataclass(frozen=True)
-class Again:
-    """A replay: what was read before is read again, up to where each partition then was."""
-
-    stretch: Stretch
-    """Its `until` is of no partition."""
-    ends: Mapping[Place, int]
-    """The offsets to stop before; where none is named, at the beginning."""
-
-
-@dataclass(frozen=True)
-class Reading:
-    """What a pipeline reads."""
-
-    affiliate: str
-    pipeline: str
-    streams: Sequence[str]
-    """Or `DEAD` alone."""
-    start: str | datetime = "earliest"
-    again: Again | None = None
-
-    @property
-    def topics(self) -> dict[str, str]:
-        """Streams by their topics."""
-        return {self.topic(stream): stream for stream in self.streams}
-
-    def topic(self, stream: str) -> str:
-        if stream == DEAD:
-            return dead_letter_topic(self.affiliate, self.pipeline)
-        return topic(self.affiliate, stream)
-
-    @property
-    def group(self) -> str:
-        name = group if self.again is None else replay_group
-        return name(self.affiliate, self.pipeline)
-
-
-@dataclass
-class _Held:
-    """A partition that this member has."""
-
-    position: Position
-    """What is committed."""
-    handed: int
-    """The offset behind the last that was handed out."""
-    taken: int
-    """The offset behind the last that came from the brokers."""
-    end: int = 0
-    """The log's end as the last fetch told it."""
-    waiting: deque[tuple[Record, int]] = field(default_factory=deque)
-    """Records and their bytes, to be handed out."""
-    again: tuple[int, int] = (-1, 0)
-    """An offset that did not come as it was written, and how often in a row."""
-    size: int = 0
-    """Of those that wait, in bytes."""
-    ages: deque[tuple[int, int]] = field(default_factory=deque)
-    """Offsets that are not committed, and when their events were received, in ms since 1970."""
-
-    @property
-    def unsettled(self) -> bool:
-        return self.handed > self.position.next
-
-    @property
-    def ended(self) -> bool:
-        """Whether all of a replay was handed out."""
-        stretch = self.position.stretch
-        return stretch is not None and not self.waiting and self.taken >= stretch.until
-
-    def keep(self, record: Record) -> None:
-        """Let one wait that came from the brokers."""
-        self.taken = record.offset + 1
-        stretch = self.position.stretch
-        if stretch is None or record.offset < stretch.until:
-            size = len(record.value)
-            self.waiting.append((record, size))
-            self.size += size
-            self.ages.append((record.offset, record.stamp.received_ms))
-
-    def commit(self, position: Position) -> None:
-        self.position = position
-        while self.ages and self.ages[0][0] < position.next:
-            self.ages.popleft()
-
-
 @dataclass(frozen=True)
 class Figures:
     """How far a member is in the partitions that it has."""
@@ -196,7 +109,7 @@ class KafkaSource:
         self._loop = asyncio.get_running_loop()
         self._came = asyncio.Event()
         self._lock = threading.Lock()
-        self._held: dict[Place, _Held] = {}
+        self._held: dict[Place, Held] = {}
         self._told = threading.Condition(self._lock)
         self._asked: deque[_Commit] = deque()
         self._fault: Exception | None = None
@@ -567,7 +480,7 @@ class KafkaSource:
         found = self._positions(consumer, partitions)
         with self._lock:
             for place, position in found.items():
-                self._held[place] = _Held(position, position.next, position.next)
+                self._held[place] = Held(position, position.next, position.next)
             self.assignments += 1
         consumer.incremental_assign([self._offset(*one) for one in found.items()])
         self._wake()
@@ -693,31 +606,3 @@ def _end(done: "asyncio.Future[None]", fault: Exception | None) -> None:
 
 def _place(verdict: Verdict) -> Place:
     return verdict.stream, verdict.partition
-
-
-def _headers(message: Message) -> Sequence[tuple[str, bytes]]:
-    """Those that have a value."""
-    found: Any = message.headers() or ()
-    return [one for one in found if one[1] is not None]
-
-
-def record_of(message: Message, topics: Mapping[str, str]) -> Record:
-    """
-    The record of a message that is no error; `topics` are streams by their topics. What was not
-    written by ingest is known by its place.
-    """
-    partition, offset = message.partition() or 0, message.offset() or 0
-    try:
-        event_id, stamp = from_headers(_headers(message))
-    except (KeyError, ValueError, AttributeError):
-        event_id, stamp = f"{partition}-{offset}", Stamp(message.timestamp()[1], "")
-    key = message.key()
-    return Record(
-        topics[message.topic() or ""],
-        partition,
-        offset,
-        event_id,
-        None if key is None else key.decode("utf-8", "replace"),
-        message.value() or b"",
-        stamp,
-    )

@@ -10,8 +10,9 @@ from trackmate_consume.kafka_ledger import Edges, faults_of, line_of
 from trackmate_consume.kafka_letterbox import KafkaLetterbox, Settings
 from trackmate_consume.kafka_letters import KafkaLetters
 from trackmate_consume.kafka_positions import Position
+from trackmate_consume.kafka_reading import Reading
 from trackmate_consume.kafka_replays import AnsweringSource, Asking, KafkaReplays, Ways
-from trackmate_consume.kafka_source import Figures, KafkaSource, Reading
+from trackmate_consume.kafka_source import Figures, KafkaSource
 from trackmate_consume.ledger import Line, Place
 
 

@@ -10,7 +10,7 @@ from trackmate_consume.assembly import Surroundings, cluster_of, pace_of, sink_o
 from trackmate_consume.configuration import Configuration
 from trackmate_consume.flow import Pace
 from trackmate_consume.kafka_groups import Groups
-from trackmate_consume.kafka_source import Reading
+from trackmate_consume.kafka_reading import Reading
 from trackmate_consume.kafka_standing import KafkaStanding
 from trackmate_consume.pipeline import Asked, Parts, Pipeline
 from trackmate_consume.program import Program
