@@ -4,7 +4,6 @@ What the commands say of a running instance, they say on both backbones: tests t
 """
 
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
 from typing import Any
 
 import pytest
@@ -14,35 +13,20 @@ from running import Dev
 
 
 @pytest.fixture(scope="module")
-def opened() -> Iterator[ExitStack]:
-    with ExitStack() as stack:
-        yield stack
-
-
-@pytest.fixture(scope="module")
-def cluster_once(opened: ExitStack) -> Callable[[], Cluster]:
-    """The module's broker, started when it is first asked for."""
-    kept: list[Cluster] = []
-
-    def cluster() -> Cluster:
-        if not kept:
-            kept.append(opened.enter_context(kafka_brokers()))
-        return kept[0]
-
-    return cluster
+def cluster() -> Iterator[Cluster]:
+    with kafka_brokers() as cluster:
+        yield cluster
 
 
 @pytest.fixture(params=["embedded", pytest.param("kafka", marks=pytest.mark.needs("kafka"))])
 def start_anywhere(
-    request: pytest.FixtureRequest,
-    start_dev: Callable[..., Dev],
-    cluster_once: Callable[[], Cluster],
+    request: pytest.FixtureRequest, start_dev: Callable[..., Dev]
 ) -> Iterator[Callable[..., Dev]]:
     """As `start_dev`, with an empty Kafka in the embedded log's place or without."""
     if request.param == "embedded":
         yield start_dev
         return
-    cluster = cluster_once()
+    cluster: Cluster = request.getfixturevalue("cluster")  # only here is a broker started
     started: list[Dev] = []
 
     def begin(*arguments: str, **more: Any) -> Dev:

@@ -18,12 +18,8 @@ import pytest
 from confluent_kafka import Producer
 
 import kafka_moving
+from kafka_books import KafkaBooks
 from kafka_broker import Cluster, kafka_brokers
-from trackmate_consume.kafka_groups import Groups
-from trackmate_consume.kafka_ledger import Edges, faults_of, line_of
-from trackmate_consume.kafka_letterbox import KafkaLetterbox
-from trackmate_consume.kafka_reading import Reading
-from trackmate_consume.ledger import Line
 from trackmate_contract.record import Stamp, to_headers
 from waiting_for import wait_until
 
@@ -63,26 +59,6 @@ def filled(cluster: Cluster) -> str:
     return affiliate
 
 
-class Books:
-    """What anyone can see of the pipeline."""
-
-    def __init__(self, cluster: Cluster, affiliate: str) -> None:
-        self.reading = Reading(affiliate, "crm", ["events"])
-        self.box = KafkaLetterbox(affiliate, "crm", cluster.settings)
-        self.groups = Groups(affiliate, cluster.settings)
-
-    def line(self) -> tuple[Line, list[str]]:
-        positions = self.groups.positions(self.reading.group)
-        topic = self.reading.topic("events")
-        ends = {("events", n): end for (_, n), end in self.groups.ends([topic]).items()}
-        with self.box.read() as box:
-            line = line_of(self.reading, positions, Edges({}, ends), box)
-            return line, [*faults_of(line, positions, Edges({}, ends), letters=box.dead)]
-
-    def settled(self) -> bool:
-        return self.line()[0].counts.settled == EVENTS
-
-
 @pytest.mark.parametrize("number", NUMBERS)
 @pytest.mark.parametrize("when", ["before", "after"])
 @pytest.mark.parametrize("step", kafka_moving.STEPS)
@@ -94,21 +70,25 @@ def test_dying_at_a_step_loses_nothing_and_counts_nothing_twice(
 
     died = subprocess.run([*command, step, when, str(number)], check=False, timeout=60)
     assert died.returncode == -signal.SIGKILL, "the fault did not bite"
-    books = Books(cluster, affiliate)
+    books = KafkaBooks(cluster.settings(), affiliate, "crm")
+
+    def settled() -> bool:
+        return books.look()[0].counts.settled == EVENTS
+
     with subprocess.Popen(command) as process:
         try:
-            wait_until(books.settled, "all is settled", seconds=60)
+            wait_until(settled, "all is settled", seconds=60)
         finally:
             process.kill()
 
     expected = Counter(value(n) for n in range(EVENTS))
     dead, filtered = expected[b'"dead"'], expected[b'"no"']
-    line, faults = books.line()
+    line, faults = books.look()
     assert faults == []
     assert (line.counts.dead, line.counts.filtered) == (dead + 1, filtered)
     assert line.counts.delivered == EVENTS - dead - filtered - 1
     letters = [kept.letter.record for kept in books.box.letters(most=EVENTS)]
-    books.groups.close()
+    books.close()
     ids = {f"id-{n}": value(n) for n in range(EVENTS)}
     assert {one.id: one.value for one in letters} == {
         event_id: told for event_id, told in ids.items() if told in {b'"dead"', b'"refused"'}

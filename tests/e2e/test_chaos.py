@@ -21,7 +21,7 @@ import pytest
 from confluent_kafka.admin import NewPartitions
 
 from couchbase_standin.standin import Op, Status
-from kafka_broker import Cluster, kafka_brokers
+from kafka_broker import Broker, Cluster, kafka_brokers
 from kafka_system import Row, System, survive, system
 from links import NO_ANSWERS, SILENT, State
 from receiver import Answer, Request
@@ -114,20 +114,13 @@ def consume_stopped(it: System) -> None:
     other = it.members[1]
     try:
         before = other.metric("trackmate_pipeline_events_total")
-        wait_until(lambda: len(held(other)) == 3, "the other one has all partitions", seconds=60)
+        wait_until(
+            lambda: len(other.partitions()) == 3, "the other one has all partitions", seconds=60
+        )
         assert other.metric("trackmate_pipeline_events_total") > before
     finally:
         first.process.send_signal(signal.SIGCONT)
     it.bit = "its partitions went to the other"
-
-
-def held(member: object) -> set[str]:
-    """The partitions that a member has."""
-    import httpx  # noqa: PLC0415 - only here
-
-    text = httpx.get(f"{member.url}/metrics", trust_env=False).text  # type: ignore[attr-defined]
-    lines = [one for one in text.splitlines() if one.startswith("trackmate_pipeline_in_flight{")]
-    return {one.split('partition="')[1].split('"')[0] for one in lines}
 
 
 # F08 to F12, F17: brokers
@@ -143,12 +136,17 @@ def leader_stopped(it: System) -> None:
 
 
 def each_leader_killed(it: System) -> None:
+    one_by_one(it, Broker.kill, answers=50)
+    it.bit = "three brokers killed, one by one"
+
+
+def one_by_one(it: System, end: Callable[[Broker], None], *, answers: int) -> None:
+    """End each broker, and bring it back when clients have got so many answers without it."""
     for broker in it.cluster.brokers:
-        broker.kill()
-        wait_for_more(it, 50)
+        end(broker)
+        wait_for_more(it, answers)
         broker.start()
         it.cluster.wait()
-    it.bit = "three brokers killed, one by one"
 
 
 def two_brokers_killed(it: System) -> None:
@@ -164,11 +162,7 @@ def two_brokers_killed(it: System) -> None:
 
 
 def brokers_rolled(it: System) -> None:
-    for broker in it.cluster.brokers:
-        broker.stop()
-        wait_for_more(it, 20)
-        broker.start()
-        it.cluster.wait()
+    one_by_one(it, Broker.stop, answers=20)
     it.bit = "three brokers restarted, one by one"
 
 

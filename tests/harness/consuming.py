@@ -55,6 +55,13 @@ class Consuming:
     def healthy(self) -> bool:
         return httpx.get(f"{self.url}/healthz", trust_env=False).status_code == 200
 
+    def partitions(self) -> set[str]:
+        """Those that it has."""
+        text = httpx.get(f"{self.url}/metrics", trust_env=False).text
+        return set(
+            re.findall(r'^trackmate_pipeline_in_flight\{.*partition="(\d+)"', text, re.MULTILINE)
+        )
+
     def metric(self, name: str, **labels: str) -> float:
         """The sum of a metric's samples with these labels."""
         text = httpx.get(f"{self.url}/metrics", trust_env=False).text

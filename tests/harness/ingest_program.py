@@ -86,7 +86,7 @@ class Program(Dev):
             case ("keys", "revoke", "acme", name):
                 self.change_keys([k for k in self.keys if k["name"] != name])
                 return self.keys
-        raise NotImplementedError(arguments)
+        raise AssertionError(f"no command of the program, and none of these tests: {arguments}")
 
     def change_keys(self, keys: list[dict[str, Any]]) -> None:
         """Write them, and wait until they are in force."""

@@ -20,15 +20,12 @@ import ingest_program
 from consuming import Consuming
 from couchbase_standin.standin import Role, Standin, standing
 from ingest_program import Program
+from kafka_books import KafkaBooks
 from kafka_broker import Broker, Cluster
 from oracle import compare_log
 from receiver import Receiver, receiving
 from running import Stored
 from sessions import STREAM, Sessions, place_of
-from trackmate_consume.kafka_groups import Groups
-from trackmate_consume.kafka_ledger import Edges, faults_of, line_of
-from trackmate_consume.kafka_letterbox import KafkaLetterbox
-from trackmate_consume.kafka_reading import Reading
 from trackmate_consume.ledger import Line
 from trackmate_contract.names import document_key
 from traffic import Ledger, Outcome
@@ -135,19 +132,11 @@ class System:
 
     def books(self, pipeline: str) -> tuple[Line, list[str]]:
         """A pipeline's line as anyone can compute it, and what is wrong with it."""
-        settings = self.cluster.settings()
-        groups = Groups(AFFILIATE, lambda: settings)
-        box = KafkaLetterbox(AFFILIATE, pipeline, lambda: settings)
-        reading = Reading(AFFILIATE, pipeline, [STREAM])
+        books = KafkaBooks(self.cluster.settings(), AFFILIATE, pipeline)
         try:
-            positions = groups.positions(reading.group)
-            ends = groups.ends([self.topic])
-            edges = Edges({}, {(STREAM, number): end for (_, number), end in ends.items()})
-            with box.read() as state:
-                line = line_of(reading, positions, edges, state)
-                return line, [*faults_of(line, positions, edges, letters=state.dead)]
+            return books.look()
         finally:
-            groups.close()
+            books.close()
 
     def faults(self) -> Iterator[str]:
         """I1 to I7, a sentence each for what does not hold."""
