@@ -5,7 +5,6 @@ topic. Documents, keys and what people ask for stay in the affiliate's file.
 
 import asyncio
 import contextlib
-import sqlite3
 import time
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from dataclasses import replace
@@ -129,24 +128,23 @@ class KafkaBackbone:
         return KafkaGroup(reads, standing, asking, log_id)
 
     def ledger(self, groups: Sequence[Group]) -> Ledger:
-        return self._ledger([group for group in groups if isinstance(group, KafkaGroup)])
-
-    def _ledger(self, groups: Sequence[KafkaGroup]) -> Ledger:
         """Positions before ends: what is settled is then never beyond what is accepted."""
+        ours = [group for group in groups if isinstance(group, KafkaGroup)]
         names = {topic(self._affiliate, stream): stream for stream in self._streams}
-        dead = [dead_letter_topic(self._affiliate, group.reads.pipeline) for group in groups]
+        dead = [dead_letter_topic(self._affiliate, group.reads.pipeline) for group in ours]
         firsts = self._groups.beginnings(names)
-        positions = [self._groups.positions(group.standing.reading.group) for group in groups]
+        positions = [self._groups.positions(group.standing.reading.group) for group in ours]
         ends = self._groups.ends([*names, *dead])
         edges = Edges(_by_place(firsts, names), _by_place(ends, names))
         books = [
             group.standing.books(found, edges, ends.get((name, 0), 0))
-            for group, found, name in zip(groups, positions, dead, strict=True)
+            for group, found, name in zip(ours, positions, dead, strict=True)
         ]
         summed = balance(sum(edges.ends.values()), [one.line for one in books])
         faults = [*summed.faults, *self._faults(books)]
-        if faults:
-            faults += self._missing(groups, positions)
+        for group, settled in zip(ours, positions, strict=True):
+            if faults and group.reads.pipeline == STORE:
+                faults += islice(self._without_document(group, settled), MOST)
         return replace(summed, faults=tuple(faults))
 
     def _faults(self, books: Sequence[Books]) -> list[str]:
@@ -159,34 +157,23 @@ class KafkaBackbone:
         ]
         return [*missing, *(fault for one in books for fault in one.faults)]
 
-    def _missing(
-        self, groups: Sequence[KafkaGroup], positions: Sequence[Mapping[Place, Position]]
-    ) -> list[str]:
+    def _without_document(
+        self, group: KafkaGroup, settled: Mapping[Place, Position]
+    ) -> Iterator[str]:
         """The events that `store` has settled and that are not in the store; reads the topics."""
-        which = next((at for at, one in enumerate(groups) if one.reads.pipeline == STORE), None)
-        if which is None:
-            return []
-        settled = positions[which]
-        with groups[which].standing.box.read() as box, self._looking() as (onlooker, reader):
-            return list(
-                islice(
-                    (
-                        no_document(one)
-                        for one in onlooker.all()
-                        if (place := (one.stream, one.partition)) in settled
-                        and one.offset < settled[place].next
-                        and Origin(one.stream, one.partition, one.offset) not in box.waiting
-                        and not has_document(reader, one)
-                    ),
-                    MOST,
-                )
-            )
-
-    @contextlib.contextmanager
-    def _looking(self) -> Iterator[tuple[Onlooker, sqlite3.Connection]]:
         onlooker = Onlooker(self._settings, self._shown(None))
-        with contextlib.closing(onlooker), contextlib.closing(self._database.reader()) as reader:
-            yield onlooker, reader
+        with (
+            group.standing.box.read() as box,
+            contextlib.closing(onlooker),
+            contextlib.closing(self._database.reader()) as reader,
+        ):
+            for record in onlooker.all():
+                position = settled.get((record.stream, record.partition))
+                if position is None or record.offset >= position.next:
+                    continue
+                dead = Origin(record.stream, record.partition, record.offset) in box.waiting
+                if not dead and not has_document(reader, record):
+                    yield no_document(record)
 
     def records(self, wanted: Wanted, closing: asyncio.Event) -> AsyncIterator[Sequence[Record]]:
         return viewing.records(self._settings, self._shown(wanted.stream), wanted, closing)

@@ -6,7 +6,7 @@ asks for more partitions, and else left as they are.
 from collections.abc import Mapping
 
 from confluent_kafka import KafkaException
-from confluent_kafka.admin import AdminClient, NewPartitions, NewTopic
+from confluent_kafka.admin import AdminClient, ClusterMetadata, NewPartitions, NewTopic
 
 from trackmate.backbone import Unready
 from trackmate_consume.kafka_groups import QUIET
@@ -29,42 +29,46 @@ class Topics:
 
     def carry(self, affiliate: Affiliate) -> int:
         """Make or grow the topics of its streams; return how many replicas one can have here."""
+        known = self._known()
         event_bytes = affiliate.spec.ingest.limits.event_bytes
         for stream in affiliate.spec.streams:
             name = topic(affiliate.name, stream.name)
-            self._make(name, stream.partitions, _config(stream, event_bytes))
-        return self.replicas
+            self._make(known, name, stream.partitions, _config(stream, event_bytes))
+        return _replicas(known)
 
     def carry_letters(self, affiliate: str, pipeline: str) -> None:
         """Make the topic of a pipeline's dead letters."""
         config = {"retention.ms": str(_LETTERS_KEPT_MS), "max.message.bytes": str(16 << 20)}
-        self._make(dead_letter_topic(affiliate, pipeline), 1, config)
+        self._make(self._known(), dead_letter_topic(affiliate, pipeline), 1, config)
 
-    @property
-    def replicas(self) -> int:
-        """How many a topic can have here, at most three."""
+    def _known(self) -> ClusterMetadata:
         try:
-            brokers = len(self._admin.list_topics(timeout=_ASKED_S).brokers)
+            return self._admin.list_topics(timeout=_ASKED_S)
         except KafkaException as fault:
             raise Unready(
                 f"Kafka at {self._bootstrap!r} does not answer ({fault.args[0].str()}); start it, "
                 "or give --kafka the address of one that runs"
             ) from None
-        return min(_MOST_REPLICAS, brokers)
 
-    def _make(self, name: str, partitions: int, config: Mapping[str, str]) -> None:
-        replicas = self.replicas
+    def _make(
+        self, known: ClusterMetadata, name: str, partitions: int, config: Mapping[str, str]
+    ) -> None:
+        there, replicas = known.topics.get(name), _replicas(known)
         try:
-            known = self._admin.list_topics(timeout=_ASKED_S).topics.get(name)
-            if known is None:
+            if there is None:
                 least = {"min.insync.replicas": str(max(1, replicas - 1))}
                 asked = NewTopic(name, partitions, replicas, config={**config, **least})
                 self._admin.create_topics([asked])[name].result(_ASKED_S)
-            elif len(known.partitions) < partitions:
+            elif len(there.partitions) < partitions:
                 grown = NewPartitions(name, partitions)
                 self._admin.create_partitions([grown])[name].result(_ASKED_S)
         except KafkaException as fault:
             raise Unready(f"Kafka did not make the topic {name!r}: {fault.args[0].str()}") from None
+
+
+def _replicas(known: ClusterMetadata) -> int:
+    """How many a topic can have, at most three."""
+    return min(_MOST_REPLICAS, len(known.brokers))
 
 
 def _config(stream: Stream, event_bytes: int) -> dict[str, str]:

@@ -46,9 +46,7 @@ class Progress(NamedTuple):
     """How far the newest replay is."""
 
     id: str
-    letters: bool
     events: int
-    begun_ms: int
     ended: bool
 
 
@@ -87,7 +85,7 @@ class KafkaReplays:
 
     def latest(self) -> Progress | None:
         """The newest that began; None where there was none. Blocks; raises Down."""
-        return progress(self._positions())
+        return progress(self._positions().values())
 
     def _positions(self) -> dict[Place, Position]:
         reading = self._ways.reading
@@ -118,25 +116,15 @@ class KafkaReplays:
         return {place: position.next for place, position in found.items()}
 
 
-def progress(found: dict[Place, Position]) -> Progress | None:
+def progress(found: Iterable[Position]) -> Progress | None:
     """The newest replay, from what its group committed."""
-    stretches = [(place, one) for place, one in found.items() if one.stretch is not None]
-    if not stretches:
+    begun = [(one.stretch, one) for one in found if one.stretch is not None]
+    if not begun:
         return None
-    newest = max(one.stretch.begun_ms for _, one in stretches if one.stretch)
-    [(stream, _), first] = next(
-        found for found in stretches if found[1].stretch and found[1].stretch.begun_ms == newest
-    )
-    assert first.stretch is not None  # noqa: S101 - as chosen
-    replay = first.stretch.replay
-    own = [one for _, one in stretches if one.stretch and one.stretch.replay == replay]
-    return Progress(
-        replay,
-        stream == DEAD,
-        sum(one.counts.settled for one in own),
-        min(one.stretch.begun_ms for one in own if one.stretch),
-        all(one.ended for one in own),
-    )
+    newest = max(begun, key=lambda pair: pair[0].begun_ms)[0].replay
+    own = [one for stretch, one in begun if stretch.replay == newest]
+    events = sum(one.counts.settled for one in own)
+    return Progress(newest, events, all(one.ended for one in own))
 
 
 def _ids(found: Iterable[Position]) -> tuple[str, ...]:
