@@ -23,6 +23,7 @@ import yaml
 from kafka_broker import Cluster
 from kafka_reading import whole_topic
 from mounted import Mounted
+from processes import children
 from running import Dev, Stored
 from trackmate_contract.names import topic
 from trackmate_contract.record import from_headers
@@ -134,8 +135,7 @@ class Program(Dev):
 
     def workers(self) -> list[int]:
         """Their process ids."""
-        listed = Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children").read_text()
-        return [int(pid) for pid in listed.split()]
+        return children(self.process.pid)
 
     def kill(self) -> None:
         """kill -9 of all of its processes, as a container ends."""

@@ -21,6 +21,7 @@ from typing import Any
 
 import asyncpg
 
+from processes import children, runs
 from waiting_for import wait_until
 
 ROOT = "postgres"
@@ -85,11 +86,13 @@ class Server:
         wait_until(self._answers, "PostgreSQL answers", seconds=60)
 
     def stop(self, how: int = 2) -> None:
-        """2 (SIGINT) ends every connection; 9 is kill -9, and its processes follow."""
+        """2 (SIGINT) ends every connection; 9 is kill -9, and its processes end by themselves."""
         assert self.process is not None
+        served_by = children(self.process.pid)
         self.process.send_signal(how)
         self.process.wait(timeout=60)
         self.process = None
+        wait_until(lambda: not any(map(runs, served_by)), "its processes end", seconds=60)
 
     def set(self, *lines: str) -> None:
         """Lines of postgresql.conf, for the next start."""
