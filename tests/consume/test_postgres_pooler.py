@@ -11,7 +11,8 @@ from contextlib import contextmanager
 import pytest
 
 from handing import opened, placed, postgres_sink
-from postgres import ROOT, Server, free_port, nobody, started
+from ports import free_port
+from postgres import ROOT, Server, nobody, started
 from trackmate_consume.ledger import Outcome
 from waiting_for import wait_until
 

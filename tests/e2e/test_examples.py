@@ -7,7 +7,6 @@ started beside it is started; its ports alone are changed, as they may be taken 
 import os
 import re
 import shutil
-import socket
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -16,6 +15,7 @@ from pathlib import Path
 
 import pytest
 
+from ports import free_port
 from postgres import programs, started
 from running import start_in
 from waiting_for import wait_until
@@ -91,9 +91,3 @@ def database(folder: Path) -> Iterator[None]:
         path = f"{programs()}:{os.environ['PATH']}"
         said = subprocess.check_output(["bash", "-c", look], env={"PATH": path}, text=True)
         assert "(1 row)" in said
-
-
-def free_port() -> int:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        return int(free.getsockname()[1])

@@ -11,12 +11,11 @@ import os
 import re
 import shutil
 import signal
-import socket
 import subprocess
 import tempfile
 import time
 from base64 import urlsafe_b64encode
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -34,6 +33,7 @@ from cryptography.hazmat.primitives.serialization import (
 )
 
 from links import Network
+from ports import free_ports
 
 _POM = Path(__file__).parent / "jars" / "pom.xml"
 _CACHE = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "trackmate"
@@ -247,7 +247,8 @@ def _certify(folder: Path, authority: trustme.CA) -> None:
 def _prepared(
     home: Path, number: int, *, secured: bool, authority: trustme.CA | None, linked: bool
 ) -> Cluster:
-    ports = [_free_ports(3) for _ in range(number)]
+    found = iter(free_ports(3 * number))
+    ports = [(next(found), next(found), next(found)) for _ in range(number)]
     clients = Network(*(one[0] for one in ports)) if linked else Network()
     between = Network(*(one[2] for one in ports)) if linked else Network()
     voters = ",".join(f"{n}@127.0.0.1:{ports[n][1]}" for n in range(number))
@@ -337,16 +338,6 @@ def _all_answer(cluster: Cluster, admin: AdminClient) -> bool:
     partitions = [one for topic in there.topics.values() for one in topic.partitions.values()]
     in_sync = all(len(one.isrs) == len(one.replicas) for one in partitions)
     return in_sync and len(there.brokers) == len(cluster.brokers)
-
-
-def _free_ports(number: int) -> Sequence[int]:
-    held = [socket.socket() for _ in range(number)]
-    for one in held:
-        one.bind(("127.0.0.1", 0))
-    ports = [one.getsockname()[1] for one in held]
-    for one in held:
-        one.close()
-    return ports
 
 
 def there() -> bool:

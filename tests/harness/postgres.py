@@ -9,7 +9,6 @@ machine without a password, every other role by its password alone.
 import os
 import pwd
 import shutil
-import socket
 import subprocess
 import tempfile
 from collections.abc import AsyncIterator, Iterator, Sequence
@@ -21,6 +20,7 @@ from typing import Any
 
 import asyncpg
 
+from ports import free_port
 from processes import children, runs
 from waiting_for import wait_until
 
@@ -189,9 +189,3 @@ def nobody() -> dict[str, Any]:
         return {}
     user = pwd.getpwnam("nobody")
     return {"user": user.pw_uid, "group": user.pw_gid, "extra_groups": [], "cwd": "/"}
-
-
-def free_port() -> int:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        return int(free.getsockname()[1])
