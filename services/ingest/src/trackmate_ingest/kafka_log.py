@@ -11,6 +11,7 @@ from confluent_kafka import KafkaError, KafkaException
 
 from trackmate_contract.names import topic
 from trackmate_contract.record import Event, Stamp, stamp_headers
+from trackmate_ingest.deadline import Deadline
 from trackmate_ingest.kafka_figures import KafkaFigures
 from trackmate_ingest.log import Unavailable
 from trackmate_ingest.producer import AckingProducer, Pending, Settings
@@ -49,6 +50,7 @@ class KafkaLog:
         self._affiliate = affiliate
         self._settings = {**settings, **PROMISES}
         self._most = int(self._settings["queue.buffering.max.messages"])
+        self._deadline = Deadline(ANSWERED_S)
         self._leaving: set[asyncio.Task[int]] = set()
         self._figures = KafkaFigures(affiliate)
         self.fault = ""
@@ -77,8 +79,7 @@ class KafkaLog:
         began = time.perf_counter()
         self._produce(producer, topic(self._affiliate, stream), stamp, events, pending)
         try:
-            async with asyncio.timeout(ANSWERED_S):
-                await pending.future
+            await self._deadline.wait(pending.future)
         except TimeoutError:
             raise Unavailable("Kafka did not confirm in time.") from None
         if pending.error is not None:
