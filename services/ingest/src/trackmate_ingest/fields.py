@@ -29,12 +29,25 @@ class Fields:
         self._id_from = id_from
         self._partition_by = tuple(partition_by)
         names = tuple(dict.fromkeys((id_from, *partition_by)))
-        self._decoder = _decoder_of(names)
+        self._words = _decoder_of(names, str | None)
+        self._raw = _decoder_of(names, Raw)
         self._attributes = [f"member{names.index(name)}" for name in partition_by]
 
     def read(self, event: bytes) -> tuple[str | None, str | None]:
         """The id and the key; an error of msgspec where it cannot tell."""
-        members = self._decoder.decode(event)
+        try:
+            members = self._words.decode(event)
+        except msgspec.ValidationError:
+            return self._read_any(event)
+        for attribute in self._attributes:
+            key = getattr(members, attribute)
+            if key:
+                return members.member0 or None, key
+        return members.member0 or None, None
+
+    def _read_any(self, event: bytes) -> tuple[str | None, str | None]:
+        """The same of an event that has something else than a string in their place."""
+        members = self._raw.decode(event)
         event_id = string(members.member0)
         for attribute in self._attributes:
             key = _word(getattr(members, attribute))
@@ -78,10 +91,11 @@ def _decoded_word(value: object) -> str | None:
 
 
 @cache
-def _decoder_of(names: tuple[str, ...]) -> msgspec.json.Decoder[Any]:
-    """Decodes nothing but these members, each to its bytes: `member0`, `member1` and so on."""
+def _decoder_of(names: tuple[str, ...], kind: Any) -> msgspec.json.Decoder[Any]:
+    """Decodes nothing but these members: `member0`, `member1` and so on."""
+    absent = ABSENT if kind is Raw else None
     members = [
-        (f"member{place}", Raw, msgspec.field(name=name, default=ABSENT))
+        (f"member{place}", kind, msgspec.field(name=name, default=absent))
         for place, name in enumerate(names)
     ]
     return msgspec.json.Decoder(msgspec.defstruct("Members", members, gc=False))
