@@ -9,8 +9,9 @@ from collections.abc import Iterator
 import pytest
 
 from trackmate.embedded import keybook
-from trackmate.embedded.keybook import GRACE_MS, IssuedKey, UnknownKey
+from trackmate.embedded.keybook import IssuedKey
 from trackmate_contract.affiliate import Key
+from trackmate_contract.keybook import GRACE_MS, UnknownKey
 from trackmate_contract.manifest import parse
 from trackmate_ingest.keys import Use
 

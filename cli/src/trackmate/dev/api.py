@@ -21,6 +21,7 @@ from trackmate.embedded.affiliate import EmbeddedAffiliate
 from trackmate.embedded.clock import now_ms
 from trackmate.embedded.running import Running
 from trackmate_consume.pipeline import Asked
+from trackmate_contract.keybook import UnknownKey
 from trackmate_contract.leaves import Origin, Time
 from trackmate_contract.names import NAME, NAME_LENGTH
 from trackmate_contract.quantity import epoch_ms, instant, seconds
@@ -228,7 +229,7 @@ async def _change(
 ) -> list[dict[str, Any]]:
     try:
         await found.change_keys(change)
-    except keybook.UnknownKey as error:
+    except UnknownKey as error:
         raise HTTPException(404, str(error)) from None
     except ValueError as error:
         raise HTTPException(409, str(error)) from None

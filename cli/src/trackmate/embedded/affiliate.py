@@ -20,6 +20,7 @@ from trackmate.embedded.keybook import IssuedKey
 from trackmate.embedded.running import Declaration, Pipelines
 from trackmate_consume.ledger import Ledger
 from trackmate_contract.affiliate import Affiliate
+from trackmate_contract.keybook import UnknownKey
 from trackmate_ingest.intake import Intake
 
 _PARTS = (log, store, insights, books, keybook, letters, replays, control)
@@ -139,7 +140,7 @@ def _undone_if_refused(
     connection.execute("SAVEPOINT work")
     try:
         result = work(connection)
-    except (keybook.UnknownKey, ValueError) as refusal:
+    except (UnknownKey, ValueError) as refusal:
         connection.execute("ROLLBACK TO work")
         result = refusal
     connection.execute("RELEASE work")

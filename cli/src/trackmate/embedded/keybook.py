@@ -1,19 +1,15 @@
 """
-An affiliate's write keys and identity, in its own file: what the operator keeps in a Secret.
-
-A key's value is derived, never stored: HMAC-SHA256 of the platform's root secret over the
-affiliate's id, the key's name and its generation. The same root secret makes the same keys again.
+An affiliate's write keys and identity, in its own file: what the operator keeps in a Secret, by the
+rules of `trackmate_contract.keybook`.
 """
 
-import hmac
 import sqlite3
-from base64 import b32encode
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
-from hashlib import sha256
 
 from trackmate_contract.affiliate import Key
+from trackmate_contract.keybook import GRACE_MS, UnknownKey, derive
 from trackmate_contract.quantity import epoch_ms
 from trackmate_ingest.keys import Use, WriteKey
 
@@ -32,10 +28,6 @@ CREATE TABLE IF NOT EXISTS write_keys (
 ) WITHOUT ROWID;
 """
 
-GRACE_MS = 24 * 3600 * 1000
-"""How long a value lives on after its key was rotated, or left the spec."""
-
-_PREFIX = "tmw_"  # for secret scanners
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,25 +54,6 @@ class IssuedKey:
             self.requests_per_second,
             self.bytes_per_second,
         )
-
-
-class UnknownKey(Exception):  # noqa: N818 - said to a person as it is
-    """No key of this name."""
-
-    def __init__(self, name: str) -> None:
-        super().__init__(f"No key {name!r}. See the keys with 'trackmate keys list'.")
-
-
-def derive(root: bytes, affiliate_id: str, name: str, generation: int) -> str:
-    """
-    >>> derive(b"root", "af-1042", "web", 1) == derive(b"root", "af-1042", "web", 1)
-    True
-    >>> derive(b"root", "af-1042", "web", 1) == derive(b"root", "af-1042", "web", 2)
-    False
-    """
-    text = f"{affiliate_id}\0{name}\0{generation}".encode()
-    digest = hmac.new(root, text, sha256).digest()
-    return _PREFIX + b32encode(digest[:20]).decode().lower()
 
 
 def identify(connection: sqlite3.Connection, offered: str) -> str:

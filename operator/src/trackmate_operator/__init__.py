@@ -1,0 +1,1 @@
+"""The operator: one Affiliate YAML makes and keeps a tenant."""

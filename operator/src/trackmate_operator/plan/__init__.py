@@ -1,0 +1,1 @@
+"""What an affiliate is to have. Pure: from what was declared and what the platform gives."""
