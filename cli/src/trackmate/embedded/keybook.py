@@ -29,7 +29,6 @@ CREATE TABLE IF NOT EXISTS write_keys (
 """
 
 
-
 @dataclass(frozen=True, slots=True)
 class IssuedKey:
     """A write key as `trackmate keys list` shows it."""
