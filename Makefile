@@ -1,13 +1,14 @@
 # Every command of the project. `make help` prints them.
 
 PORT ?= 8080
+PROVIDER ?= local
 UV_VERSION := 0.13.9
 UV := $(shell command -v uv 2>/dev/null || echo .uv/bin/uv)
 export UV_PYTHON_DOWNLOADS := never
 RUN := .venv/bin/
 
 .DEFAULT_GOAL := help
-.PHONY: help setup dev test check fmt chaos bench verify-couchbase clean
+.PHONY: help setup dev test check fmt cluster cluster-down cluster-binaries chaos bench verify-couchbase clean
 
 help: ## Print this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-17s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -31,6 +32,15 @@ check: setup ## Lint, types, import rules, generated files up to date
 fmt: setup ## Format the code and mend what lint can mend
 	$(RUN)ruff check --fix --exit-zero
 	$(RUN)ruff format
+
+cluster: setup ## A real Kubernetes here with the CRDs, built from source once (or PROVIDER=kind, PROVIDER=existing)
+	@$(RUN)python tests/harness/cluster.py up --provider $(PROVIDER)
+
+cluster-down: setup ## Stop what `make cluster` started
+	@$(RUN)python tests/harness/cluster.py down
+
+cluster-binaries: setup ## Build that Kubernetes for the tests that run on one
+	@$(RUN)python tests/harness/cluster.py binaries
 
 chaos: setup ## The long fault runs: hundreds of kills, every fault of a cluster, millions of texts
 	TRACKMATE_KILL_ROUNDS=100 TRACKMATE_TEXTS=3000000 $(RUN)pytest tests/e2e tests/ingest tests/consume -k "kill or differential or drain or chaos or failpoints or commits" --timeout 7200 -s

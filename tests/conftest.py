@@ -9,6 +9,8 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 
+import cluster_keeper
+from cluster_access import Cluster
 from needs import NEEDS
 from running import ACME, Dev, serving, start
 
@@ -76,3 +78,16 @@ def dev(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Dev]:
     """One instance that many tests share: each finds its own events by their ids."""
     with serving(tmp_path_factory.mktemp("shared"), ACME) as running:
         yield running
+
+
+@pytest.fixture(scope="session")
+def cluster(tmp_path_factory: pytest.TempPathFactory) -> Cluster:
+    """
+    The run's one Kubernetes, shared by all of its processes: each test makes its own namespaces and
+    Affiliates in it. Who stops it, or has an operator that sees everything, takes a
+    `control_plane()` of its own. Needs `cluster`.
+    """
+    folder, run = tmp_path_factory.getbasetemp(), os.getpid()
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        folder, run = folder.parent, os.getppid()
+    return cluster_keeper.keep(folder / "cluster", run)

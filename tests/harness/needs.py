@@ -12,6 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+import cluster_binaries
 import kafka_broker
 from postgres import programs
 
@@ -47,6 +48,10 @@ NEEDS = {
         kafka_broker.there,
     ),
     "linux": Need("not Linux", lambda: sys.platform == "linux"),
+    "cluster": Need(
+        "no Kubernetes built here: make cluster-binaries (once; needs Go 1.26, takes minutes)",
+        cluster_binaries.built,
+    ),
     "postgres": Need("no PostgreSQL: apt-get install postgresql", lambda: programs() is not None),
     "pgbouncer": Need(
         "no PgBouncer: apt-get install pgbouncer", lambda: bool(shutil.which("pgbouncer"))
