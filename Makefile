@@ -34,13 +34,13 @@ fmt: setup ## Format the code and mend what lint can mend
 	$(RUN)ruff format
 
 cluster: setup ## A real Kubernetes here with the CRDs, built from source once (or PROVIDER=kind, PROVIDER=existing)
-	@$(RUN)python tests/harness/cluster.py up --provider $(PROVIDER)
+	@$(RUN)python tests/harness/make_cluster.py up --provider $(PROVIDER)
 
 cluster-down: setup ## Stop what `make cluster` started
-	@$(RUN)python tests/harness/cluster.py down
+	@$(RUN)python tests/harness/make_cluster.py down
 
 cluster-binaries: setup ## Build that Kubernetes for the tests that run on one
-	@$(RUN)python tests/harness/cluster.py binaries
+	@$(RUN)python tests/harness/make_cluster.py binaries
 
 chaos: setup ## The long fault runs: hundreds of kills, every fault of a cluster, millions of texts
 	TRACKMATE_KILL_ROUNDS=100 TRACKMATE_TEXTS=3000000 $(RUN)pytest tests/e2e tests/ingest tests/consume -k "kill or differential or drain or chaos or failpoints or commits" --timeout 7200 -s

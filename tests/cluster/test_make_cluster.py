@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-import cluster as command
 import cluster_keeper
+import make_cluster
 from cluster_access import Cluster
 from cluster_binaries import binaries
 
@@ -17,7 +17,7 @@ from cluster_binaries import binaries
 def make(home: Path, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
     """What the Makefile runs, with another folder in the place of `.cluster/`."""
     return subprocess.run(
-        [sys.executable, command.__file__, *arguments, "--home", str(home)],
+        [sys.executable, make_cluster.__file__, *arguments, "--home", str(home)],
         capture_output=True,
         text=True,
         check=False,
