@@ -25,6 +25,7 @@ CRDS = DOCS.parent / "crds"
 
 Schema = dict[str, Any]
 
+_BOUNDED = {DURATION, SIZE}
 _FORMS = {DURATION: "duration", SIZE: "size", TIME: "time"}
 
 
@@ -90,6 +91,20 @@ def _sections(schema: Schema) -> Iterator[str]:
     yield from _table("metadata", schema["properties"]["metadata"])
     for part in ("spec", "status"):
         yield from _section(part, schema["properties"][part])
+    yield from ("", "## Rules", "", "What the API server refuses beside a wrong form.", "")
+    yield from sorted({f"- `{path}`: {message}" for path, message in _rules("", schema)})
+
+
+def _rules(path: str, node: Schema) -> Iterator[tuple[str, str]]:
+    """The rules at a node and below it, but for bounds, which its description says."""
+    for rule in node.get("x-kubernetes-validations", ()):
+        where = f"{path}{rule.get('fieldPath', '')}".lstrip(".")
+        if node.get("pattern") not in _BOUNDED:
+            yield where, rule["message"]
+    for name, child in node.get("properties", {}).items():
+        yield from _rules(f"{path}.{name}", child)
+    if "items" in node:
+        yield from _rules(f"{path}[]", node["items"])
 
 
 def _section(path: str, node: Schema) -> Iterator[str]:

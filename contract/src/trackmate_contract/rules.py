@@ -37,6 +37,10 @@ def affiliate(document: Place) -> Iterator[Fault]:
         yield from _repeated(stream.at("partitionBy").each())
     yield from _ingest(spec.at("ingest"))
     yield from _users(spec.at("store").at("users").each(), affiliate_name=name.value)
+    yield from _repeated(
+        (access.at("role") for access in spec.at("access").each()),
+        cure="put its subjects under the first",
+    )
     for access in spec.at("access").each():
         for subject in access.at("subjects").each():
             yield from _subject(subject)
@@ -151,14 +155,16 @@ def _ordered(autoscaling: Place, least: int, most: int | None = None) -> Iterato
 
 
 def _repeated(
-    places: Iterable[Place], alike: Callable[[str], str] = lambda text: text
+    places: Iterable[Place],
+    alike: Callable[[str], str] = lambda text: text,
+    cure: str = "remove it or rename it",
 ) -> Iterator[Fault]:
     seen: set[str] = set()
     for place in places:
         if not isinstance(place.value, str):
             continue
         if alike(place.value) in seen:
-            yield place.fault(f"{quoted(place.value)} is there twice; remove it or rename it")
+            yield place.fault(f"{quoted(place.value)} is there twice; {cure}")
         seen.add(alike(place.value))
 
 
