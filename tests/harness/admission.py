@@ -3,6 +3,7 @@ What the API server says of a manifest, without keeping it, beside what our own 
 """
 
 import json
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from http import HTTPStatus
@@ -32,7 +33,7 @@ class Admission:
     namespace: str
 
     def manifest(self, kind: str, spec: object, name: str | None = None) -> Manifest:
-        metadata = {"name": name or f"case-{next(_numbers)}"}
+        metadata = {"name": name or f"case-{os.getpid()}-{next(_numbers)}"}
         if kind == "Pipeline":
             metadata["namespace"] = self.namespace
         version = "trackmate.io/v1alpha1"
