@@ -25,7 +25,10 @@ Manifest = dict[str, Any]
 
 @dataclass
 class Cluster:
-    """A running cluster whose authority is in its folder, so that it can make users."""
+    """
+    A running cluster whose authority is in its folder, so that it can make users. With the address
+    of a link (`links.py`) as `url` it is the same cluster, over a network that a test can break.
+    """
 
     home: Path
     url: str

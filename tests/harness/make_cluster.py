@@ -7,6 +7,7 @@ Providers: `local` is a control plane of processes of this machine; `kind` is a 
 """
 
 import argparse
+import os
 import shutil
 import subprocess
 from pathlib import Path
@@ -37,7 +38,7 @@ def up(home: Path, provider: str) -> str:
         _run([str(home / "kubectl"), *command])
     return (
         f"{'Running already' if running else 'Running'}, with the CRDs: "
-        f"{home / 'kubectl'} get affiliates\n"
+        f"{os.path.relpath(home / 'kubectl')} get affiliates\n"
         f"For other programs: export KUBECONFIG={home / 'kubeconfig'}; to end it: make cluster-down"
     )
 
