@@ -42,9 +42,13 @@ def test_it_runs_until_it_is_ended(home: Path) -> None:
 
     assert again.stdout.startswith("Running already")
     assert cluster_keeper.keeper(home) == keeper is not None
-    asked = [f"{home}/kubectl", "get", "affiliates"]
     shown = subprocess.run(
-        asked, capture_output=True, text=True, check=True, env={"KUBECONFIG": "/nowhere"}
+        [f"{home}/kubectl", "get", "affiliates"],
+        capture_output=True,
+        text=True,
+        check=True,
+        cwd=home.parent,
+        env={"KUBECONFIG": "/nowhere"},
     )
     assert shown.stderr == "No resources found\n"
     assert (
@@ -53,7 +57,7 @@ def test_it_runs_until_it_is_ended(home: Path) -> None:
     )
     assert make(home, "down").stdout == "Stopped.\n"
     assert cluster_keeper.keeper(home) is None
-    assert not home.exists()
+    assert list(home.parent.iterdir()) == [], "something was left"
     assert make(home, "down").stdout == "There is no cluster.\n"
 
 

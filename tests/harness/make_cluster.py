@@ -61,7 +61,10 @@ def _provider(home: Path) -> str | None:
 
 def _local(home: Path) -> Path:
     build()
-    cluster_keeper.keep(home)
+    try:
+        cluster_keeper.keep(home)
+    except AssertionError as failed:
+        raise SystemExit(f"It did not start; its logs are in {home}.\n{failed}") from None
     return binaries() / "kubectl"
 
 
@@ -112,7 +115,8 @@ def _found(*programs: str) -> Path:
 
 def _write_kubectl(home: Path, kubectl: Path) -> None:
     """A kubectl that can talk to this cluster alone, whatever the environment says."""
-    script = f'#!/bin/sh\nKUBECONFIG="{home / "kubeconfig"}" exec "{kubectl}" "$@"\n'
+    places = f'KUBECONFIG="{home / "kubeconfig"}" KUBECACHEDIR="{home / "cache"}"'
+    script = f'#!/bin/sh\n{places} exec "{kubectl}" "$@"\n'
     (home / "kubectl").write_text(script, "utf-8")
     (home / "kubectl").chmod(0o755)
 
