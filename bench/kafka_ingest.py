@@ -1,25 +1,29 @@
 """
-What an event costs trackmate-ingest on Kafka, beside the null application on the same server.
+What an event costs trackmate-ingest on Kafka, beside the null application on the same server, and
+beside the least that does the same in Go (`go_peer/`), where Go is installed.
 
     PYTHONPATH=tests/harness python bench/kafka_ingest.py
 
 One worker on one core; the broker, one, and wrk are on the other. CPU is that of the program, user
-and system, and holds librdkafka's threads. Turns of A B B A, after one that is not counted: a
+and system, and holds librdkafka's threads. Turns of A B C C B A, after one that is not counted: a
 broker that has just started is slow.
 """
 
 import argparse
 import os
+import shutil
 import statistics
+import subprocess
 import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
+from collections.abc import Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from dataclasses import dataclass
 from pathlib import Path
 
 import ingest_program
 from kafka_broker import Cluster, kafka_brokers
 from kafka_parts import OURS, THEIRS, TOPIC, create, load, on_core, stored
-from run import EVENT, cpu_a_request, machine, served
+from run import EVENT, cpu_a_request, free_port, machine, served, wait_for_port
 from servers import KEY
 
 SPREAD = EVENT.replace("%d", "ID")
@@ -27,45 +31,84 @@ SPREAD = EVENT.replace("%d", "ID")
 SPEC = {**ingest_program.SPEC, "streams": [{"name": "events"}]}
 
 
+GO_PEER = Path(__file__).parent / "go_peer"
+NULL, GO, INGEST = "null", "go", "ingest"
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--seconds", type=float, default=5, help="of each measurement")
-    parser.add_argument("--turns", type=int, default=3, help="of A B B A")
+    parser.add_argument("--turns", type=int, default=3, help="of A B C C B A")
     asked = parser.parse_args()
     print(machine())
-    print("| events a request | null µs/request | ours µs/request | ours µs/event | ratio |")
-    print("|---|---|---|---|---|")
+    print(
+        "| events a request | null µs/request | Go µs/event | ours µs/event | ours/null | ours/Go |"
+    )
+    print("|---|---|---|---|---|---|")
     os.sched_setaffinity(0, {THEIRS})
-    with kafka_brokers() as cluster:
+    with kafka_brokers() as cluster, tempfile.TemporaryDirectory() as folder:
         create(cluster, TOPIC)
-        ours(cluster, 1, asked.seconds)
+        ways = Ways(cluster, asked.seconds, built(Path(folder)))
+        ways.cost(INGEST, 1)
         for events in (1, 100):
-            show(events, *turns(cluster, events, asked.seconds, asked.turns))
+            show(events, turns(ways, events, asked.turns))
     print(f"\n{load()}")
 
 
-def turns(
-    cluster: Cluster, events: int, seconds: float, many: int
-) -> tuple[list[float], list[float]]:
-    """Microseconds a request: of the null application, and ours."""
-    nulls: list[float] = []
-    mine: list[float] = []
-    for _ in range(many):
-        for name in ("null", "ingest", "ingest", "null"):
-            if name == "ingest":
-                mine.append(ours(cluster, events, seconds))
-                continue
-            with served("null") as (port, pid):
-                nulls.append(cpu_a_request(port, pid, events, seconds, event=SPREAD))
-    return nulls, mine
+def built(folder: Path) -> Path | None:
+    """The program of the Go peer; None where there is no Go."""
+    if shutil.which("go") is None:
+        return None
+    program = folder / "go_peer"
+    subprocess.run(["go", "build", "-o", program, "."], cwd=GO_PEER, check=True)
+    return program
 
 
-def ours(cluster: Cluster, events: int, seconds: float) -> float:
-    before = stored(cluster)
-    with ingesting(cluster) as (port, pid):
-        cost = cpu_a_request(port, pid, events, seconds, event=SPREAD)
-    assert (stored(cluster) - before) % events == 0, "a part of a request was stored"
-    return cost
+@dataclass(frozen=True)
+class Ways:
+    """From HTTP to where a request ends."""
+
+    cluster: Cluster
+    seconds: float
+    go: Path | None
+
+    @property
+    def names(self) -> list[str]:
+        return [NULL, GO, INGEST] if self.go else [NULL, INGEST]
+
+    def cost(self, name: str, events: int) -> float:
+        """Microseconds a request."""
+        before = stored(self.cluster)
+        with self._serving(name) as (port, pid):
+            cost = cpu_a_request(port, pid, events, self.seconds, event=SPREAD)
+        assert (stored(self.cluster) - before) % events == 0, "a part of a request was stored"
+        return cost
+
+    def _serving(self, name: str) -> AbstractContextManager[tuple[int, int]]:
+        if name == NULL:
+            return served(NULL)
+        return self._going() if name == GO else ingesting(self.cluster)
+
+    @contextmanager
+    def _going(self) -> Iterator[tuple[int, int]]:
+        port = free_port()
+        asked = [str(self.go), f"127.0.0.1:{port}", self.cluster.bootstrap, TOPIC, KEY]
+        with on_core(OURS):
+            process = subprocess.Popen(asked, env={**os.environ, "GOMAXPROCS": "1"})
+        try:
+            wait_for_port(port)
+            yield port, process.pid
+        finally:
+            process.terminate()
+            process.wait()
+
+
+def turns(ways: Ways, events: int, many: int) -> Mapping[str, list[float]]:
+    """Microseconds a request, by name."""
+    costs: dict[str, list[float]] = {name: [] for name in ways.names}
+    for name in [*ways.names, *reversed(ways.names)] * many:
+        costs[name].append(ways.cost(name, events))
+    return costs
 
 
 @contextmanager
@@ -86,15 +129,23 @@ def ingesting(
             program.kill_what_is_left()
 
 
-def show(events: int, nulls: list[float], mine: list[float]) -> None:
-    ratios = sorted(one / other for one, other in zip(mine, nulls, strict=True))
-    each = sorted(cost / events for cost in mine)
-    print(
-        f"| {events} | {statistics.median(nulls):.1f} | {statistics.median(mine):.1f} | "
-        f"{statistics.median(each):.2f} ({each[0]:.2f} to {each[-1]:.2f}) | "
-        f"{statistics.median(ratios):.2f} ({ratios[0]:.2f} to {ratios[-1]:.2f}) |",
-        flush=True,
-    )
+def show(events: int, costs: Mapping[str, list[float]]) -> None:
+    cells = [
+        f"{statistics.median(costs[NULL]):.1f}",
+        *[_ranged([cost / events for cost in costs.get(name, [])]) for name in (GO, INGEST)],
+        *[_ranged(_ratios(costs[INGEST], costs.get(name, []))) for name in (NULL, GO)],
+    ]
+    print(f"| {events} | {' | '.join(cells)} |", flush=True)
+
+
+def _ratios(mine: list[float], others: list[float]) -> list[float]:
+    return [one / other for one, other in zip(mine, others, strict=False)]
+
+
+def _ranged(found: list[float]) -> str:
+    if not found:
+        return "no Go here"
+    return f"{statistics.median(found):.2f} ({min(found):.2f} to {max(found):.2f})"
 
 
 if __name__ == "__main__":
