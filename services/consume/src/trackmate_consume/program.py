@@ -6,22 +6,22 @@ it does not know, and every transform, runs in a child process.
 """
 
 import asyncio
-import time
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import msgspec
 
-from trackmate_consume.expressions import closures, reading, refused, tree
+from trackmate_consume.expressions import closures, narrow, reading, refused, tree
 from trackmate_consume.expressions.host import Host
 from trackmate_consume.expressions.messages import Answer, Compiled, Event, Job, Limits
-from trackmate_consume.formats import FORMATS, Unencodable, raw_json
+from trackmate_consume.formats import FORMATS, raw_json
 from trackmate_consume.sink import Document
 from trackmate_contract.pipeline import PipelineSpec
 from trackmate_contract.record import Record
 
 _FILTER, _TRANSFORM = "spec.filter", "spec.transform.jq"
-_TURN_S = 0.005
+_TURN_BYTES = 1 << 20
+"""Of events that are decided while nobody else has the event loop."""
 
 
 class Filtered(NamedTuple):
@@ -50,6 +50,8 @@ class Misspelt(ValueError):  # noqa: N818 - what the expression is
         super().__init__(message)
         self.path = path
 
+
+Made = TypeVar("Made")
 
 _Decide = Callable[[Record, bytes], Filtered | Dead | None]
 
@@ -133,16 +135,12 @@ class Program:
         self._ready = True
 
     async def _translated(self, records: Sequence[Record]) -> list[Result]:
-        texts = [reading.whole(_text(record)) for record in records]
-        decided = await self._decided(records, texts)
         if self._host is None:
-            return [
-                result or self._formed(_text(record), record)
-                for record, result in zip(records, decided, strict=True)
-            ]
+            return await self._turns(records, self._decided_here)
+        decided = await self._turns(records, self._decided)
         events: list[Event] = [
-            (text, _json(_tm(record)) if self._with_tm else None)
-            for record, text, result in zip(records, texts, decided, strict=True)
+            (reading.whole(_text(record)), _json(_tm(record)) if self._with_tm else None)
+            for record, result in zip(records, decided, strict=True)
             if result is None
         ]
         answers = iter(await self._host.answers(events))
@@ -151,20 +149,27 @@ class Program:
             for record, result in zip(records, decided, strict=True)
         ]
 
-    async def _decided(
-        self, records: Sequence[Record], texts: Sequence[bytes]
-    ) -> list[Filtered | Dead | None]:
-        """What a closure says of each; other pipelines get their turn between large events."""
-        if self._decide is None:
-            return [None] * len(records)
-        decided = []
-        since = time.monotonic()
-        for record, text in zip(records, texts, strict=True):
-            decided.append(self._decide(record, text))
-            if time.monotonic() - since > _TURN_S:
+    async def _turns(self, records: Sequence[Record], make: Callable[[Record], Made]) -> list[Made]:
+        """What it makes of each; other pipelines get their turn between large events."""
+        made = []
+        size = 0
+        for record in records:
+            made.append(make(record))
+            size += len(record.value)
+            if size > _TURN_BYTES:
                 await asyncio.sleep(0)
-                since = time.monotonic()
-        return decided
+                size = 0
+        return made
+
+    def _decided(self, record: Record) -> Filtered | Dead | None:
+        """What a closure says of it."""
+        return self._decide(record, _text(record)) if self._decide else None
+
+    def _decided_here(self, record: Record) -> Result:
+        """Where nothing runs in a child."""
+        assert self._decide is not None  # noqa: S101 - a filter that is here has a closure
+        text = _text(record)
+        return self._decide(record, text) or self._formed(text, record)
 
     def _answered(self, answer: Answer, record: Record) -> Result:
         if answer.reason in {"false", "missing"}:
@@ -186,7 +191,7 @@ class Program:
     def _formed(self, text: bytes, record: Record, part: int = 0) -> tuple[Document] | Dead:
         try:
             return (self._form.encode(text, record, part),)
-        except Unencodable as fault:
+        except ValueError as fault:  # it cannot hold the document, or that is no JSON
             return Dead("format_error", str(fault))
 
 
@@ -214,12 +219,12 @@ def _tm(record: Record) -> dict[str, Any]:
 
 def _decision(node: tree.Node) -> _Decide:
     """Raises Foreign."""
-    look = closures.closure(node)
+    look, read = closures.closure(node), narrow.reader(node)
     with_tm = tree.mentions(node, "tm")
 
     def decide(record: Record, text: bytes) -> Filtered | Dead | None:
         try:
-            value = look(reading.value(text), _tm(record) if with_tm else None)
+            value = look(read(text), _tm(record) if with_tm else None)
         except closures.Missing:
             return Filtered("missing")
         except closures.Mismatch as fault:
