@@ -49,7 +49,7 @@ class Chunk(NamedTuple):
     @property
     def written(self) -> list[Range]:
         """The events that are whole with it."""
-        return ranges_of(piece.offset for piece in self.pieces if piece.cut is None)
+        return ranges_of([piece.offset for piece in self.pieces if piece.cut is None])
 
     @property
     def cut(self) -> Cut | None:
@@ -59,13 +59,23 @@ class Chunk(NamedTuple):
 def pieces(events: Iterable[Translated], line: Line, begun: Cut | None) -> Iterator[Piece]:
     """What is to be written of the events. Of the one that is `begun`, the rest."""
     for record, documents in events:
-        done = begun.documents if begun and begun.offset == record.offset else 0
-        for head, group in groupby(documents[done:], key=lambda document: document.head):
-            alike = list(group)
-            done += len(alike)
-            lines = b"".join([line(document) + b"\n" for document in alike])
-            more = done < len(documents)
-            yield Piece(record.offset, head, lines, Cut(record.offset, done) if more else None)
+        offset = record.offset
+        if len(documents) == 1 and begun is None:
+            [document] = documents
+            yield Piece(offset, document.head, line(document) + b"\n", None)
+        else:
+            done = begun.documents if begun and begun.offset == offset else 0
+            yield from _parts(offset, documents, line, done)
+
+
+def _parts(offset: int, documents: Sequence[Document], line: Line, done: int) -> Iterator[Piece]:
+    """Of one event, behind so many documents that are written: one where the heads are alike."""
+    for head, group in groupby(documents[done:], key=lambda document: document.head):
+        alike = list(group)
+        done += len(alike)
+        lines = b"".join([line(document) + b"\n" for document in alike])
+        more = done < len(documents)
+        yield Piece(offset, head, lines, Cut(offset, done) if more else None)
 
 
 def chunks(todo: Iterable[Piece], file: File | None, *, most: int) -> Iterator[Chunk]:

@@ -63,8 +63,9 @@ class Current:
     def write(self, events: Sequence[Translated], *, now_ms: int) -> None:
         """Write those that are not written yet; return once all are safe."""
         known = self._written.among([event.record.offset for event in events])
-        new = [event for event in events if event.record.offset not in known]
-        todo = pieces(new, self._form.line, self._state.cut)
+        if known:
+            events = [event for event in events if event.record.offset not in known]
+        todo = pieces(events, self._form.line, self._state.cut)
         for chunk in chunks(todo, self._state.file, most=self._most):
             if self._state.file and not takes(self._state.file, chunk.head, most=self._most):
                 self.finish()

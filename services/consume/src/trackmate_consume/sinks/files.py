@@ -10,16 +10,16 @@ import asyncio
 import logging
 import os
 import time
-from collections.abc import Callable, Sequence
+from collections import defaultdict
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from errno import EACCES, EEXIST, ELOOP, ENAMETOOLONG, ENOTDIR, EPERM, EROFS
 from functools import partial
-from itertools import groupby
 from pathlib import Path
 from typing import TypeVar
 
 from trackmate_consume.formats import Format
-from trackmate_consume.ledger import Outcome
+from trackmate_consume.ledger import Outcome, Place
 from trackmate_consume.sink import Down, Translated, Unfit
 from trackmate_consume.sinks.current import JOURNAL, OPEN, Current
 from trackmate_consume.sinks.file_names import Writer, place_name
@@ -142,15 +142,14 @@ class FilesSink:
         return Current(self._spool, place, self._form, most=self._rotate.bytes)
 
     def _write(self, batch: Sequence[Translated]) -> None:
-        ids = [(record.stream, record.partition, record.offset) for record, _ in batch]
-        if self._owed and self._owed not in ids:
+        if self._owed and self._owed not in map(_origin, batch):
             stream, partition, offset = self._owed
             raise Down(f"event {offset} of {place_name(stream, partition)} is to be written first")
-        self._owed = self._owed or ids[0]
+        self._owed = self._owed or _origin(batch[0])
         try:
             self._opened()
-            for (stream, partition), events in groupby(batch, key=_place):
-                self._write_to(place_name(stream, partition), list(events))
+            for (stream, partition), events in _by_place(batch).items():
+                self._write_to(place_name(stream, partition), events)
         except BaseException as fault:
             self._let_go()  # what is on the disk says how far it came
             raise self._down(fault) from fault
@@ -221,8 +220,16 @@ class FilesSink:
         return Down(f"{where} cannot be written: {_said(fault)}")
 
 
-def _place(event: Translated) -> tuple[str, int]:
-    return event.record.stream, event.record.partition
+def _origin(event: Translated) -> tuple[str, int, int]:
+    return event.record.stream, event.record.partition, event.record.offset
+
+
+def _by_place(batch: Sequence[Translated]) -> Mapping[Place, list[Translated]]:
+    places: defaultdict[Place, list[Translated]] = defaultdict(list)
+    for event in batch:
+        record = event.record
+        places[record.stream, record.partition].append(event)
+    return places
 
 
 def _said(fault: Exception) -> str:
