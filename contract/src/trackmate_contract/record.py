@@ -78,12 +78,12 @@ def stamp_headers(stamp: Stamp) -> list[Header]:
     return headers
 
 
-def from_headers(headers: Iterable[Header]) -> tuple[str, Stamp]:
+def from_headers(headers: Iterable[tuple[str, bytes | None]]) -> tuple[str, Stamp]:
     """
-    The id and the stamp of a record. Raises KeyError where `tm-id`, `tm-received` or `tm-key` is
-    missing: such a record was not written by ingest.
+    The id and the stamp of a record; a header without a value is as none. Raises KeyError where
+    `tm-id`, `tm-received` or `tm-key` is missing: such a record was not written by ingest.
     """
-    found = {name: value.decode() for name, value in headers}
+    found = {name: value.decode() for name, value in headers if value is not None}
     get = found.get
     stamp = Stamp(
         int(found["tm-received"]),

@@ -4,7 +4,7 @@ with its position in one write. Kafka takes at most 4,096 bytes of it (`offset.m
 """
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import astuple, dataclass, field, replace
 
 import msgspec
@@ -51,9 +51,8 @@ class Position:
         """Whether a replay has no more to read here."""
         return self.stretch is not None and self.next >= self.stretch.until
 
-    def after(self, verdicts: Iterable[Verdict]) -> "Position":
+    def after(self, settled: Sequence[Verdict]) -> "Position":
         """With these settled, which are of this partition and in order."""
-        settled = list(verdicts)
         outcomes = [verdict.outcome for verdict in settled if verdict.outcome]
         added = Counts.of(
             outcomes,
@@ -61,11 +60,11 @@ class Position:
             documents=sum([verdict.documents for verdict in settled]),
         )
         reasons = Counter(self.reasons)
-        reasons.update(
-            (verdict.outcome.value, verdict.reason)
-            for verdict in settled
-            if verdict.outcome in {Outcome.FILTERED, Outcome.DEAD} and verdict.reason
-        )
+        for (outcome, reason), events in Counter(
+            [(verdict.outcome, verdict.reason) for verdict in settled if verdict.reason]
+        ).items():
+            if outcome in {Outcome.FILTERED, Outcome.DEAD}:
+                reasons[outcome.value, reason] += events
         return replace(
             self, next=settled[-1].offset + 1, counts=self.counts + added, reasons=dict(reasons)
         )

@@ -23,7 +23,7 @@ def record_of(message: Message, topics: Mapping[str, str]) -> Record:
     """
     partition, offset = message.partition() or 0, message.offset() or 0
     try:
-        event_id, stamp = from_headers(headers_of(message))
+        event_id, stamp = from_headers(message.headers() or ())  # type: ignore[arg-type]
     except (KeyError, ValueError, AttributeError):
         event_id, stamp = f"{partition}-{offset}", Stamp(message.timestamp()[1], "")
     key = message.key()

@@ -11,12 +11,11 @@ import asyncio
 import logging
 import threading
 import time
-from collections import deque
+from collections import defaultdict, deque
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
-from itertools import groupby
 from typing import Any
 
 import msgspec
@@ -228,22 +227,20 @@ class KafkaSource:
         expired: dict[int, int] = {}
         with self._lock:
             for held in self._held.values():
-                while held.waiting and len(records) < most:
-                    record, size = held.waiting.popleft()
-                    held.size -= size
-                    if gone := record.offset - held.handed:
-                        expired[len(records)] = gone
-                    held.handed = record.offset + 1
-                    records.append(record)
+                taken, lost = held.hand_out(most - len(records))
+                expired.update({len(records) + index: events for index, events in lost.items()})
+                records += taken
             self._told.notify_all()
         return Fetched(records, expired)
 
     def _moved(self, verdicts: Sequence[Verdict]) -> dict[Place, Position]:
         """The positions behind what was settled of the partitions that are still here."""
-        ordered = sorted(verdicts, key=_place)
+        places: defaultdict[Place, list[Verdict]] = defaultdict(list)
+        for verdict in verdicts:
+            places[verdict.stream, verdict.partition].append(verdict)
         return {
             place: self._held[place].position.after(settled)
-            for place, settled in ((place, list(some)) for place, some in groupby(ordered, _place))
+            for place, settled in places.items()
             if place in self._held
         }
 
@@ -396,18 +393,13 @@ class KafkaSource:
 
     def _keep_all(self, messages: Sequence[Message], again: set[Place]) -> None:
         """Under the lock once for all of them: the event loop waits for it."""
-        records = [record_of(message, self._streams) for message in messages]
-        gaps: set[Place] = set()
+        places: defaultdict[Place, list[Record]] = defaultdict(list)
+        for message in messages:
+            record = record_of(message, self._streams)
+            places[record.stream, record.partition].append(record)
         with self._lock:
-            for record in records:
-                place = (record.stream, record.partition)
-                held = self._held.get(place)
-                if held is None or place in gaps or record.offset < held.taken:
-                    continue
-                if record.offset > held.taken:
-                    gaps.add(place)
-                else:
-                    held.keep(record)
+            here = {place: held for place in places if (held := self._held.get(place))}
+            gaps = [place for place, held in here.items() if not held.keep(places[place])]
         for place in gaps:
             self._read_again(place, again)
 
@@ -602,7 +594,3 @@ def _end(done: "asyncio.Future[None]", fault: Exception | None) -> None:
         done.set_result(None)
     else:
         done.set_exception(fault)
-
-
-def _place(verdict: Verdict) -> Place:
-    return verdict.stream, verdict.partition

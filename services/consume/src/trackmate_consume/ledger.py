@@ -62,7 +62,7 @@ class Counts:
         >>> Counts.of([Outcome.DELIVERED, Outcome.DUPLICATE], expired=0, documents=1).settled
         2
         """
-        counted = Counter(outcome.value for outcome in outcomes)
+        counted = {outcome.value: events for outcome, events in Counter(outcomes).items()}
         return cls(expired=expired, documents=documents, **counted)
 
 
@@ -101,7 +101,7 @@ class Settled:
         return cls(
             {(verdict.stream, verdict.partition): verdict.offset + 1 for verdict in verdicts},
             Counts.of(outcomes, expired=expired, documents=sum([v.documents for v in verdicts])),
-            Counter([(v.outcome, v.reason) for v in verdicts if v.outcome and v.reason]),
+            Counter([(v.outcome, v.reason) for v in verdicts if v.reason and v.outcome]),
             verdicts,
         )
 
