@@ -195,26 +195,24 @@ class Flow:
     async def _translate(self, entries: Sequence[Entry], records: Sequence[Record]) -> None:
         results = await self._persist(lambda: self._ends.program.translate(records))
         ready: list[Entry] = []
-        settled: list[Entry] = []
+        done: list[tuple[Entry, Filtered | Dead]] = []
         letters: list[DeadLetter] = []
         for entry, record, result in zip(entries, records, results, strict=True):
             if isinstance(result, Filtered):
-                settled.append(entry)
+                done.append((entry, result))
             elif isinstance(result, Dead):
-                settled.append(entry)
+                done.append((entry, result))
                 letters.append(DeadLetter(record, result.reason, result.detail, 1))
             else:
                 entry.translated = Translated(record, result)
                 ready.append(entry)
         if letters:
             await self._persist(lambda: self._ends.letters.put(letters))
-        for entry, result in zip(entries, results, strict=True):
-            if isinstance(result, Filtered):
-                entry.settle(Outcome.FILTERED, reason=result.reason)
-            elif isinstance(result, Dead):
-                entry.settle(Outcome.DEAD, reason=result.reason)
+        for entry, verdict in done:
+            outcome = Outcome.DEAD if isinstance(verdict, Dead) else Outcome.FILTERED
+            entry.settle(outcome, reason=verdict.reason)
         self._waiting.add(ready)
-        await self._note_settled(settled, dead=len(letters))
+        await self._note_settled([entry for entry, _ in done], dead=len(letters))
 
     # writing
 

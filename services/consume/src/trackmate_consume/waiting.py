@@ -65,7 +65,9 @@ class Entry:
 
     def settle_written(self, outcome: Outcome, *, documents: int = 0, reason: str = "") -> None:
         """Say what became of it at the sink, and let go of its bytes: the commit may be far."""
-        self.settle(outcome, documents=documents, reason=reason)
+        self.outcome = outcome
+        self.documents = documents
+        self.reason = reason
         del self.translated
 
 
@@ -117,13 +119,15 @@ class Waiting:
         batch: list[Entry] = []
         mine: set[str] = set()
         size = 0
-        while self._ready and len(batch) < most:
-            entry = self._ready[0]
+        ready = self._ready
+        free = not (self._several or self._held)
+        while ready and len(batch) < most:
+            entry = ready[0]
             size += entry.size
             if batch and size > most_bytes:
                 break
-            self._ready.popleft()
-            if self._may_go(entry, mine):
+            ready.popleft()
+            if free or self._may_go(entry, mine):
                 batch.append(entry)
             else:
                 size -= entry.size
