@@ -134,6 +134,33 @@ def test_a_pause_in_the_file_holds_and_its_end_lets_go(
         wait_until(came(backend, values), "it goes on")
 
 
+def test_a_pause_because_of_a_storm_holds_over_a_crash_until_somebody_resumes(
+    cluster: Cluster, affiliate: str, *, backend: Receiver, settings: Settings, tmp_path: Path
+) -> None:
+    http = {"http": {"url": backend.url}}
+    program = start(
+        tmp_path, {**settings, "spec": {"stream": "events", "filter": "event.n", "sink": http}}
+    )
+    produce(cluster, affiliate, 0, 400)
+    wait_until(lambda: "Paused" in program.ready()[1], "the storm pauses it")
+    said = program.ready()[1]
+    program.kill()
+
+    mended = produce(cluster, affiliate, 400, 20)
+    with consuming(tmp_path, settings) as program:
+        wait_until(lambda: program.ready()[1].startswith("Paused: "), "it is told so")
+        wait_until(lambda: program.partitions() == set("0123"), "it has its partitions")
+        assert program.ready() == (False, said)
+        assert "became dead letters; mend the pipeline, then resume it" in said
+        assert backend.requests == []
+        program.change(resumed="the filter is mended")
+        wait_until(came(backend, mended), "it goes on")
+    with consuming(tmp_path, {**settings, "resumed": "the filter is mended"}) as program:
+        wait_until(
+            came(backend, produce(cluster, affiliate, 420, 20)), "the next one is not paused"
+        )
+
+
 def test_another_spec_is_taken_over_and_a_faulty_one_is_said_and_not(
     cluster: Cluster, affiliate: str, *, backend: Receiver, settings: Settings, tmp_path: Path
 ) -> None:

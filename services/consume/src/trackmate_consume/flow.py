@@ -276,7 +276,7 @@ class Flow:
             return 0.0
         self._waiting.put_back(batch)
         if isinstance(fault, Disabled):
-            await self._pause(str(fault))
+            await self._persist(lambda: self._pause(str(fault)))
             return 0.0
         if isinstance(fault, Down) and fault.after_s:
             asked = min(fault.after_s, _LONGEST_ASKED_S)
@@ -356,9 +356,8 @@ class Flow:
         self._advanced.set()
         self._changed.set()
         if self._storm.note(settled=len(entries), dead=dead) and self.going.is_set():
-            await self._pause(
-                f"{self._storm.words()}; mend the pipeline, then resume it and replay them"
-            )
+            words = f"{self._storm.words()}; mend the pipeline, then resume it and replay them"
+            await self._persist(lambda: self._pause(words))
 
     async def _commit_on(self) -> None:
         while True:

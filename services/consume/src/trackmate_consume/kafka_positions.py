@@ -6,6 +6,7 @@ with its position in one write. Kafka takes at most 4,096 bytes of it (`offset.m
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import astuple, dataclass, field, replace
+from hashlib import sha256
 
 import msgspec
 
@@ -13,6 +14,8 @@ from trackmate_consume.ledger import Counts, Outcome, Verdict
 
 LONGEST = 4096
 """Bytes of metadata."""
+
+_LONGEST_REASON = 300  # characters of a pause's reason: it shares the bytes with the books
 
 
 class Unreadable(ValueError):  # noqa: N818 - what the metadata is
@@ -32,6 +35,15 @@ class Stretch(msgspec.Struct, frozen=True, array_like=True):
     """The ids of those before it: none runs again."""
 
 
+class Pause(msgspec.Struct, frozen=True, array_like=True):
+    """That a pipeline paused by itself, as in a storm of dead letters."""
+
+    reason: str
+    """In words."""
+    resumed: str
+    """What the settings said of `resumed` then, as `mark` has it: it holds while they say so."""
+
+
 @dataclass(frozen=True, slots=True)
 class Position:
     """Where a pipeline is in one partition, and what became of the events before."""
@@ -45,6 +57,8 @@ class Position:
     """How many were filtered or put aside, by term and reason."""
     stretch: "Stretch | None" = None
     """What a replay reads of it; None for events as they come."""
+    pause: "Pause | None" = None
+    """Of the pipeline as a whole; whoever takes the partition over is told."""
 
     @property
     def ended(self) -> bool:
@@ -81,20 +95,35 @@ class _Kept(msgspec.Struct, array_like=True, omit_defaults=True):
     counts: list[int]
     reasons: list[tuple[str, str, int]]
     stretch: Stretch | None = None
+    pause: Pause | None = None
 
 
 _encode = msgspec.json.Encoder().encode
 _decode = msgspec.json.Decoder(_Kept).decode
 
 
+def pause_of(reason: str, resumed: str) -> Pause:
+    """
+    >>> pause_of("answered 410", "").reason
+    'answered 410'
+    """
+    return Pause(reason[:_LONGEST_REASON], mark(resumed))
+
+
+def mark(resumed: str) -> str:
+    """What tells one text of `resumed` from another, however long they are."""
+    return sha256(resumed.encode()).hexdigest()[:16]
+
+
 def to_metadata(position: Position) -> str:
     """
     >>> to_metadata(Position(7, 2, Counts(delivered=5), {("dead", "sink_refused"): 1}))
-    '[1,2,[5,0,0,0,0,0,0],[["dead","sink_refused",1]],null]'
+    '[1,2,[5,0,0,0,0,0,0],[["dead","sink_refused",1]],null,null]'
     """
     reasons = [(term, reason, events) for (term, reason), events in position.reasons.items()]
     counts = list(astuple(position.counts))
-    return _encode(_Kept(1, position.first, counts, reasons, position.stretch)).decode()
+    kept = _Kept(1, position.first, counts, reasons, position.stretch, position.pause)
+    return _encode(kept).decode()
 
 
 def from_metadata(offset: int, metadata: str) -> Position:
@@ -113,4 +142,4 @@ def from_metadata(offset: int, metadata: str) -> Position:
             "else commits for this group; give it to the pipeline alone"
         ) from None
     reasons = {(term, reason): events for term, reason, events in kept.reasons}
-    return Position(offset, kept.first, counts, reasons, kept.stretch)
+    return Position(offset, kept.first, counts, reasons, kept.stretch, kept.pause)

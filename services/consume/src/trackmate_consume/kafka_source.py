@@ -12,9 +12,9 @@ import logging
 import threading
 import time
 from collections import defaultdict, deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
@@ -31,6 +31,7 @@ from confluent_kafka import (
 
 from trackmate_consume.kafka_held import Held
 from trackmate_consume.kafka_positions import (
+    Pause,
     Position,
     Unreadable,
     from_metadata,
@@ -91,19 +92,31 @@ class Figures:
     """When the oldest event was received that is not settled, of those that are here."""
 
 
+Moved = Mapping[Place, Position]
+
+
 @dataclass(frozen=True)
 class _Commit:
-    """Settled events whose positions are to be written."""
+    """Positions that are to be written."""
 
-    verdicts: Sequence[Verdict]
+    moved: Callable[[], Moved]
+    """They, from those of the moment."""
     done: "asyncio.Future[None]"
 
 
 class KafkaSource:
-    """Keeps trackmate_consume.source.Source."""
+    """
+    Keeps trackmate_consume.source.Source.
 
-    def __init__(self, reading: Reading, settings: Settings) -> None:
+    `holds` is asked, on the thread that polls, of a pause that is kept with a position: what holds
+    no more is forgotten.
+    """
+
+    def __init__(
+        self, reading: Reading, settings: Settings, holds: Callable[[Pause], bool] = bool
+    ) -> None:
         self._reading = reading
+        self._holds = holds
         self._streams = reading.topics
         self._loop = asyncio.get_running_loop()
         self._came = asyncio.Event()
@@ -152,7 +165,14 @@ class KafkaSource:
         return self._take(most)
 
     async def commit(self, settled: Settled) -> None:
-        asked = _Commit(settled.verdicts, self._loop.create_future())
+        await self._written(lambda: self._moved(settled.verdicts))
+
+    async def keep_pause(self, pause: Pause | None) -> None:
+        """Write beside the positions that the pipeline is paused. Raises as `commit` does."""
+        await self._written(lambda: self._marked(pause))
+
+    async def _written(self, moved: Callable[[], Moved]) -> None:
+        asked = _Commit(moved, self._loop.create_future())
         with self._lock:
             if not self._thread.is_alive():
                 raise self._fault or Ended("the consumer has ended")
@@ -233,7 +253,7 @@ class KafkaSource:
             self._told.notify_all()
         return Fetched(records, expired)
 
-    def _moved(self, verdicts: Sequence[Verdict]) -> dict[Place, Position]:
+    def _moved(self, verdicts: Sequence[Verdict]) -> Moved:
         """The positions behind what was settled of the partitions that are still here."""
         places: defaultdict[Place, list[Verdict]] = defaultdict(list)
         for verdict in verdicts:
@@ -242,6 +262,13 @@ class KafkaSource:
             place: self._held[place].position.after(settled)
             for place, settled in places.items()
             if place in self._held
+        }
+
+    def _marked(self, pause: Pause | None) -> Moved:
+        return {
+            place: replace(held.position, pause=pause)
+            for place, held in self._held.items()
+            if held.position.pause != pause
         }
 
     def _offset(self, place: Place, position: Position) -> TopicPartition:
@@ -307,7 +334,7 @@ class KafkaSource:
         while self._asked:
             asked = self._asked.popleft()
             with self._lock:
-                moved = self._moved(asked.verdicts)
+                moved = asked.moved()
             try:
                 self._commit(moved)
             except KafkaException as fault:
@@ -469,13 +496,22 @@ class KafkaSource:
     # what the group decides
 
     def _assign(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
-        found = self._positions(consumer, partitions)
+        found = {
+            place: self._unless_over(position)
+            for place, position in self._positions(consumer, partitions).items()
+        }
         with self._lock:
             for place, position in found.items():
                 self._held[place] = Held(position, position.next, position.next)
             self.assignments += 1
         consumer.incremental_assign([self._offset(*one) for one in found.items()])
         self._wake()
+
+    def _unless_over(self, position: Position) -> Position:
+        """With the pause that is kept there, where it still holds."""
+        if position.pause is None or self._holds(position.pause):
+            return position
+        return replace(position, pause=None)
 
     def _positions(
         self, consumer: Consumer, partitions: list[TopicPartition]

@@ -2,14 +2,14 @@
 A pipeline's standing on Kafka: what it reads, what it has put aside and sends again, and its books.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
 from trackmate_consume.kafka_groups import Groups
 from trackmate_consume.kafka_ledger import Edges, faults_of, line_of
 from trackmate_consume.kafka_letterbox import KafkaLetterbox, Settings
 from trackmate_consume.kafka_letters import KafkaLetters
-from trackmate_consume.kafka_positions import Position
+from trackmate_consume.kafka_positions import Pause, Position
 from trackmate_consume.kafka_reading import Reading
 from trackmate_consume.kafka_replays import AnsweringSource, Asking, KafkaReplays, Ways
 from trackmate_consume.kafka_source import Figures, KafkaSource
@@ -27,9 +27,16 @@ class KafkaStanding:
     """What `trackmate_consume.pipeline.Parts` needs of Kafka, for one pipeline."""
 
     def __init__(
-        self, reading: Reading, settings: Settings, groups: Groups, asking: Asking
+        self,
+        reading: Reading,
+        settings: Settings,
+        groups: Groups,
+        asking: Asking,
+        holds: Callable[[Pause], bool] = bool,
     ) -> None:
+        """`holds` is as for `KafkaSource`."""
         self.reading = reading
+        self._holds = holds
         self._settings = settings
         self._groups = groups
         self.letters = KafkaLetters(reading.affiliate, reading.pipeline, settings)
@@ -40,13 +47,21 @@ class KafkaStanding:
 
     def source(self) -> AnsweringSource:
         """Where it reads, from what was committed on."""
-        self._source = KafkaSource(self.reading, self._settings())
+        self._source = KafkaSource(self.reading, self._settings(), self._holds)
         return AnsweringSource(self._source, self.letters, self.box, counted=False)
 
     @property
     def figures(self) -> Figures:
         """Of the partitions that are read here."""
         return Figures({}, {}, None) if self._source is None else self._source.figures
+
+    async def keep_pause(self, pause: Pause | None) -> None:
+        """
+        Write beside the positions that are read here that the pipeline is paused, or is no more.
+        Raises Down, and Ended.
+        """
+        if self._source is not None:
+            await self._source.keep_pause(pause)
 
     def renew(self, user: str, password: str) -> None:
         """Log in with these from the next connection on; blocks for a moment."""

@@ -250,5 +250,5 @@ class Pipeline:
         return True
 
     async def _pause(self, reason: str) -> None:
+        self.pause()  # nothing more goes on while that is being kept
         await self._parts.control.pause(reason)
-        self.pause()

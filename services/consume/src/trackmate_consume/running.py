@@ -4,30 +4,43 @@ A pipeline of one configuration at work on Kafka, and what of it can change whil
 
 import asyncio
 import logging
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from functools import partial
 
 from trackmate_consume.assembly import Surroundings, cluster_of, pace_of, sink_of, store_of
 from trackmate_consume.configuration import Configuration
 from trackmate_consume.flow import Pace
 from trackmate_consume.kafka_groups import Groups
+from trackmate_consume.kafka_positions import Pause, mark, pause_of
 from trackmate_consume.kafka_reading import Reading
 from trackmate_consume.kafka_standing import KafkaStanding
 from trackmate_consume.pipeline import Asked, Parts, Pipeline
 from trackmate_consume.program import Program
-from trackmate_consume.sink import Sink
+from trackmate_consume.sink import Down, Sink
+from trackmate_consume.source import Ended
 from trackmate_consume.translate import StoreProgram
 from trackmate_contract.names import topic
 from trackmate_contract.quantity import epoch_ms
+
+_FORGET_S = 5.0
 
 _log = logging.getLogger("trackmate.consume")
 
 
 class Switch:
-    """Whether the pipeline is paused. Keeps trackmate_consume.pipeline.Control."""
+    """
+    Whether the pipeline is paused. Keeps trackmate_consume.pipeline.Control.
 
-    def __init__(self, configuration: Configuration) -> None:
+    `keep` writes a pause where the next process finds it.
+    """
+
+    def __init__(
+        self, configuration: Configuration, keep: Callable[[Pause], Awaitable[None]]
+    ) -> None:
         self._asked = configuration.settings.paused
         self._resumed = configuration.settings.resumed
+        self._keep = keep
         self._own = ""
 
     @property
@@ -35,15 +48,29 @@ class Switch:
         return self._asked or self._own
 
     async def pause(self, reason: str) -> None:
-        """By itself, as in a storm; a restart tries again."""
+        """By itself, as in a storm; until the settings' `resumed` changes."""
+        await self._keep(pause_of(reason, self._resumed))
+        self._say(reason)
+
+    def holds(self, pause: Pause) -> bool:
+        """Take up a pause that was kept, unless it was resumed since. From any thread."""
+        if pause.resumed != mark(self._resumed):
+            return False
+        if not self._own:
+            self._say(pause.reason)
+        return True
+
+    def _say(self, reason: str) -> None:
         _log.error("paused", extra={"fields": {"reason": reason}})
         self._own = reason
 
-    def follow(self, configuration: Configuration) -> None:
-        """Take over what the settings say now."""
+    def follow(self, configuration: Configuration) -> bool:
+        """Take over what the settings say now; return whether they resume it."""
         self._asked = configuration.settings.paused
-        if configuration.settings.resumed != self._resumed:
+        resumes = configuration.settings.resumed != self._resumed
+        if resumes:
             self._resumed, self._own = configuration.settings.resumed, ""
+        return resumes
 
 
 class SettingsAsking:
@@ -75,7 +102,7 @@ class Running:
     def __init__(self, configuration: Configuration) -> None:
         self._access = configuration.access
         settings = configuration.settings
-        self.switch = Switch(configuration)
+        self._loop = asyncio.get_running_loop()
         self._groups = Groups(settings.affiliate, lambda: self._access.client)
         start = "earliest" if settings.spec is None else settings.spec.start
         self.reading = Reading(settings.affiliate, settings.pipeline, configuration.streams, start)
@@ -84,10 +111,19 @@ class Running:
             lambda: self._access.client,
             self._groups,
             SettingsAsking(configuration),
+            self._holds,
         )
+        self.switch = Switch(configuration, self.standing.keep_pause)
         self._couchbase = cluster_of(settings.couchbase)
         self.pipeline = self._made(configuration)
         self._task = asyncio.create_task(self.pipeline.run())
+
+    def _holds(self, pause: Pause) -> bool:
+        """Asked on the thread that polls, before anything of the partition is handed out."""
+        holds = self.switch.holds(pause)
+        if holds:
+            self._loop.call_soon_threadsafe(self.pipeline.pause)
+        return holds
 
     def _made(self, configuration: Configuration) -> Pipeline:
         spec = configuration.settings.spec
@@ -130,15 +166,23 @@ class Running:
     async def follow(self, configuration: Configuration) -> None:
         """What can change while it runs: that it is paused, and its password."""
         was = self.switch.paused
-        self.switch.follow(configuration)
+        resumes = self.switch.follow(configuration)
         if self.switch.paused and not was:
             self.pipeline.pause()
         elif was and not self.switch.paused:
             self.pipeline.resume()
+        if resumes:
+            await self._forget_pause()
         if configuration.access != self._access:
             self._access = configuration.access
             if self._access.login is not None:
                 await asyncio.to_thread(self.standing.renew, *self._access.login)
+
+    async def _forget_pause(self) -> None:
+        """It holds no more, whether this is written or not: `resumed` is another."""
+        with suppress(Down, Ended, TimeoutError):
+            async with asyncio.timeout(_FORGET_S):
+                await self.standing.keep_pause(None)
 
     async def stop(self) -> None:
         """Let what is being written end, commit it, and leave the group."""
