@@ -79,6 +79,9 @@ def _call(function: str, arguments: Sequence[Node]) -> Closure:
     many, make = _CALLS[function]
     if len(arguments) != many:
         raise Foreign
+    match function, arguments:
+        case "_==_", (left, Constant(str() as text)):
+            return _is_text(_closure(left), text)
     return make(*[_closure(argument) for argument in arguments])
 
 
@@ -174,25 +177,35 @@ def _and(left: Closure, right: Closure) -> Closure:
 
 def _either(left: Closure, right: Closure, *, wins: bool, sign: str) -> Closure:
     """One side that decides is enough, whatever is wrong with the other."""
+    loses = not wins
 
     def decide(event: Any, tm: Any) -> Any:
-        fault: Exception | None = None
-        odd = None
-        for side in (left, right):
-            try:
-                value = side(event, tm)
-            except (Missing, Mismatch) as raised:
-                fault = fault or raised
-                continue
-            if value is wins:
-                return wins
-            if not isinstance(value, bool):
-                odd = odd or Mismatch(f"{sign} needs true or false, and here is {kind_of(value)}")
-        if why := fault or odd:
-            raise why
-        return not wins
+        try:
+            one = left(event, tm)
+        except (Missing, Mismatch) as fault:
+            one = fault
+        if one is wins:
+            return wins
+        try:
+            other = right(event, tm)
+        except (Missing, Mismatch) as fault:
+            other = fault
+        if other is wins:
+            return wins
+        if one is loses and other is loses:
+            return loses
+        raise _undecided((one, other), sign)
 
     return decide
+
+
+def _undecided(sides: Sequence[Any], sign: str) -> Missing | Mismatch:
+    """Why neither side decides: what went wrong with one, or that it is no boolean."""
+    for side in sides:
+        if isinstance(side, Missing | Mismatch):
+            return side
+    odd = next(side for side in sides if not isinstance(side, bool))
+    return Mismatch(f"{sign} needs true or false, and here is {kind_of(odd)}")
 
 
 def _not(operand: Closure) -> Closure:
@@ -209,11 +222,17 @@ def _equal(left: Closure, right: Closure) -> Closure:
     return lambda event, tm: _same(left(event, tm), right(event, tm))
 
 
+def _is_text(left: Closure, text: str) -> Closure:
+    """What most filters ask first; no value of JSON but text equals text."""
+    return lambda event, tm: left(event, tm) == text
+
+
 def _unequal(left: Closure, right: Closure) -> Closure:
     return lambda event, tm: not _same(left(event, tm), right(event, tm))
 
 
 _NUMBERS = {int, float}
+_ORDERED = {str, bool, int, float}
 _NESTED = {dict, list}
 
 
@@ -236,7 +255,7 @@ def _ordered(sign: str, compare: Callable[[Any, Any], bool]) -> Callable[..., Cl
         def ordered(event: Any, tm: Any) -> bool:
             one, other = left(event, tm), right(event, tm)
             kind, other_kind = type(one), type(other)
-            if kind is other_kind and kind in {str, bool, int, float}:
+            if kind is other_kind and kind in _ORDERED:
                 return compare(one, other)
             if kind in _NUMBERS and other_kind in _NUMBERS:
                 return compare(one, other)
