@@ -30,10 +30,31 @@ _OPERATIONS = {
     "DescribeConfigs": AclOperation.DESCRIBE_CONFIGS,
 }
 READ, WRITE, DESCRIBE = AclOperation.READ, AclOperation.WRITE, AclOperation.DESCRIBE
+OPERATIONS = {
+    "Create": AclOperation.CREATE,
+    "Delete": AclOperation.DELETE,
+    "Alter": AclOperation.ALTER,
+    "Describe": AclOperation.DESCRIBE,
+    "DescribeConfigs": AclOperation.DESCRIBE_CONFIGS,
+    "AlterConfigs": AclOperation.ALTER_CONFIGS,
+}
+"""Of an operator's user, by the names of Kafka's documentation."""
 
 
 def allow(cluster: Cluster, user: str, topic: str, *operations: AclOperation) -> None:
     _allow(cluster, user, ResourceType.TOPIC, topic, *operations)
+
+
+def allow_cluster(cluster: Cluster, user: str, *operations: AclOperation) -> None:
+    _allow(cluster, user, ResourceType.BROKER, "kafka-cluster", *operations)
+
+
+def allow_every_topic(cluster: Cluster, user: str, *operations: AclOperation) -> None:
+    _allow(cluster, user, ResourceType.TOPIC, "*", *operations)
+
+
+def allow_transactional_id(cluster: Cluster, user: str, name: str) -> None:
+    _allow(cluster, user, ResourceType.TRANSACTIONAL_ID, name, WRITE)
 
 
 def allow_group(cluster: Cluster, user: str, group: str) -> None:
@@ -59,6 +80,8 @@ def _allow(
         AclBinding(kind, name, literal, f"User:{user}", "*", operation, may)
         for operation in operations
     ]
+    if not bindings:
+        return
     admin = cluster.admin()
     for made in admin.create_acls(bindings).values():
         made.result(timeout=20)

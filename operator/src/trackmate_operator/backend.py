@@ -36,10 +36,19 @@ class Backend(Protocol):
     them raise Down.
     """
 
-    async def keep(self, affiliate: str, wanted: Wanted) -> Kept:
+    async def topic_ids(self, names: Sequence[str]) -> Mapping[str, str]:
+        """Kafka's ids of those that are there, whoever made them."""
+        ...
+
+    async def keep(
+        self, affiliate: str, affiliate_id: str, wanted: Wanted, held: Mapping[str, str]
+    ) -> Kept:
         """
         Make what is missing and mend what differs; users of the affiliate that are not wanted any
         more are revoked, topics never removed. What is as it is to be is not written again.
+
+        `held` are the passwords that the affiliate's own Secrets have, by the user: where one is
+        not the user's, it is set anew.
         """
         ...
 

@@ -35,7 +35,7 @@ def refused(kafka: Kafka, complaints: Sequence[KafkaError]) -> str:
 def unreached(kafka: Kafka) -> Iterator[str]:
     """What keeps us from every one of the servers; nothing where one of them can be reached."""
     try:
-        context = _context(kafka.tls) if kafka.tls is not None else None
+        context = tls_context(kafka.tls) if kafka.tls is not None else None
     except OSError as error:  # ssl.SSLError is one
         yield f"The files of kafka.tls cannot be used ({_words(error)}); put PEM files there."
         return
@@ -51,7 +51,8 @@ def unreached(kafka: Kafka) -> Iterator[str]:
     yield from said
 
 
-def _context(tls: Tls) -> ssl.SSLContext:
+def tls_context(tls: Tls) -> ssl.SSLContext:
+    """With which brokers are spoken to. Raises OSError where a file cannot be used."""
     context = ssl.create_default_context(cafile=tls.ca_file)
     if tls.cert_file is not None:
         context.load_cert_chain(tls.cert_file, tls.key_file, password=_no_pass_phrase)
