@@ -9,6 +9,8 @@ A topic is claimed before it is made. One that is there and that nobody claimed 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 
+from trackmate_contract.keybook import Book
+
 REGISTRY = "trackmate.registry"
 """Its topic. No affiliate is called `trackmate`."""
 
@@ -22,6 +24,8 @@ class Registration:
     """The only one that may have what is here."""
     topics: Mapping[str, str] = field(default_factory=dict)
     """Its topics: Kafka's id of each, by its name; "" of one that is being made."""
+    book: Book = ()
+    """The generations of its write keys, for when their Secret is gone."""
     retained: bool = False
     """Whether its Affiliate was deleted, and all of this stayed."""
 

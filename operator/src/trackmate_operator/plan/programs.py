@@ -18,6 +18,7 @@ KEYS_FILE = "keys.json"
 BOOK_FILE = "book.json"
 """The generations of the keys: what `keys.json` is made from."""
 SETTINGS_FILE = "settings.yaml"
+USER_FILE = "username"
 PASSWORD_FILE = "password"  # noqa: S105 - the file's name
 CA_FILE = "ca.crt"
 
@@ -68,7 +69,7 @@ def _keys(tenant: Tenant, platform: Platform) -> Document:
 
 
 def _credentials(tenant: Tenant, platform: Platform, program: str, user: str) -> Document:
-    texts = {"username": user, PASSWORD_FILE: tenant.passwords[user]}
+    texts = {USER_FILE: user, PASSWORD_FILE: tenant.passwords[user]}
     if platform.kafka_ca:
         texts[CA_FILE] = platform.kafka_ca
     return _secret(tenant, credentials_name(program), texts)

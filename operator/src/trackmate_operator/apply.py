@@ -1,0 +1,164 @@
+"""
+One loop that makes what was planned: server-side apply of what differs, then removal of what is
+ours and is planned no more. What is as it was planned is not written.
+"""
+
+import json
+import re
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from hashlib import sha256
+from typing import Any
+
+from trackmate_operator.cluster import Cluster, Denied
+from trackmate_operator.drift import who_changed
+from trackmate_operator.kinds import CHILDREN, Ref, ref
+from trackmate_operator.plan.objects import AFFILIATE
+from trackmate_operator.tenant import Document
+
+PLANNED = "trackmate.io/planned"
+"""The annotation that says what was planned, in short: a field that is planned no more differs."""
+
+
+@dataclass
+class Applied:
+    """What a pass did."""
+
+    made: list[Ref] = field(default_factory=list)
+    mended: dict[Ref, str] = field(default_factory=dict)
+    """Those that were planned so before, each with who had changed it."""
+    left: list[Ref] = field(default_factory=list)
+    """Those that somebody changed again, and that rest for now."""
+    changed: list[Ref] = field(default_factory=list)
+    removed: list[Ref] = field(default_factory=list)
+    faults: dict[Ref, str] = field(default_factory=dict)
+    """Those that cannot be made so: a sentence each, with the cure."""
+
+
+async def children(cluster: Cluster, namespace: str, affiliate: str) -> Mapping[Ref, Document]:
+    """What the namespace has of the affiliate's."""
+    found: dict[Ref, Document] = {}
+    for kind in CHILDREN:
+        labels = f"{AFFILIATE}={affiliate}"
+        for item in await cluster.list(kind, namespace=namespace, labels=labels):
+            found[ref(item)] = item
+    return found
+
+
+async def apply(
+    cluster: Cluster,
+    planned: Iterable[Document],
+    there: Mapping[Ref, Document],
+    *,
+    resting: Collection[Ref] = (),
+) -> Applied:
+    """
+    Make the namespace as planned; `there` is what it has of ours. What is `resting` is not mended
+    where somebody else changed it. Raises Unanswered.
+    """
+    done = Applied()
+    wanted = {ref(document): marked(document) for document in planned}
+    for one, document in wanted.items():
+        try:
+            await _keep(cluster, document, there.get(one), done, rests=one in resting)
+        except Denied as why:
+            done.faults[one] = f"{one} cannot be made: {why}."
+    for one in [one for one in there if one not in wanted]:
+        await cluster.delete(one)
+        done.removed.append(one)
+    return done
+
+
+async def _keep(
+    cluster: Cluster, document: Document, found: Document | None, done: Applied, *, rests: bool
+) -> None:
+    one = ref(document)
+    if found is None:
+        found = await cluster.get(
+            one
+        )  # without our label, as somebody else made it, or took it off
+    if found is None:
+        await _write(cluster, document, None)
+        done.made.append(one)
+    elif not is_ours(found):
+        done.faults[one] = (
+            f"{one} is there and not ours; rename or remove it, or label it "
+            f"{AFFILIATE}={document['metadata']['labels'][AFFILIATE]} to hand it over."
+        )
+    elif not is_as(found, document):
+        if not is_planned(found, document):
+            await _write(cluster, document, found)
+            done.changed.append(one)
+        elif rests:
+            done.left.append(one)
+        else:
+            await _write(cluster, document, found)
+            done.mended[one] = who_changed(found)
+
+
+async def _write(cluster: Cluster, document: Document, found: Document | None) -> None:
+    """By apply; then without what others added, which apply leaves alone."""
+    try:
+        written = await cluster.apply(document)
+    except Denied as why:
+        if found is None or not _IMMUTABLE.search(str(why)):
+            raise
+        await cluster.delete(ref(document))
+        written = await cluster.apply(document)
+    if not is_as(written, document):
+        kept = {key: written[key] for key in _ENVELOPE if key in written}
+        await cluster.replace({**document, **kept})
+
+
+_ENVELOPE = ("apiVersion", "kind", "metadata")
+_IMMUTABLE = re.compile("immutable|cannot change")
+
+
+def is_as(found: Document, planned: Document) -> bool:
+    """
+    Whether it is as it is planned, and no more: a rule that somebody adds to a policy or a role
+    opens what the plan keeps closed. Labels and annotations of others do not matter.
+    """
+    body = {key: value for key, value in found.items() if key not in {*_ENVELOPE, "status"}}
+    return holds(found, planned) and holds(planned, body)
+
+
+def is_ours(found: Document) -> bool:
+    """Whether it was handed over, or made by a plan of ours."""
+    metadata = found["metadata"]
+    labels, annotations = metadata.get("labels") or {}, metadata.get("annotations") or {}
+    return AFFILIATE in labels or PLANNED in annotations
+
+
+def is_planned(found: Document, planned: Document) -> bool:
+    """Whether it was made by this very plan; what differs, somebody else has changed."""
+    annotations = found["metadata"].get("annotations") or {}
+    return bool(annotations.get(PLANNED) == planned["metadata"]["annotations"][PLANNED])
+
+
+def marked(document: Document) -> Document:
+    """The same with the mark of what is planned."""
+    short = sha256(json.dumps(document, sort_keys=True).encode()).hexdigest()[:16]
+    metadata = document["metadata"]
+    annotations = {**metadata.get("annotations", {}), PLANNED: short}
+    return {**document, "metadata": {**metadata, "annotations": annotations}}
+
+
+def holds(found: Any, planned: Any) -> bool:
+    """
+    Whether all that is planned is found so; what the server or somebody else adds does not matter.
+
+    >>> holds({"a": 1, "b": [{"c": 2, "default": 3}]}, {"b": [{"c": 2}]})
+    True
+    >>> holds({"b": [{"c": 2}, {"c": 3}]}, {"b": [{"c": 2}]})
+    False
+    """
+    if isinstance(planned, Mapping):
+        return isinstance(found, Mapping) and all(
+            key in found and holds(found[key], value) for key, value in planned.items()
+        )
+    if isinstance(planned, Sequence) and not isinstance(planned, str):
+        if not isinstance(found, Sequence) or len(found) != len(planned):
+            return False
+        return all(map(holds, found, planned))
+    return bool(found == planned)

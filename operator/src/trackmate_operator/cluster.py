@@ -1,0 +1,183 @@
+"""
+The API server, as far as the operator asks it: objects are JSON, and no more than JSON.
+"""
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+import httpx
+from kr8s import APITimeoutError, ServerError
+from kr8s.asyncio import api
+
+from trackmate_operator.kinds import Kind, Ref, ref
+from trackmate_operator.plan.objects import MANAGER
+from trackmate_operator.tenant import Document
+
+_ANSWERED_S = 15.0
+_NOT_FOUND = 404
+_CONFLICT = 409
+_UNPROCESSABLE = 422
+
+_FORCED = {"fieldManager": MANAGER, "force": "true"}
+_APPLY = "application/apply-patch+yaml"
+_JSON_PATCH = "application/json-patch+json"
+
+
+class Unanswered(Exception):  # noqa: N818 - what happened
+    """The API server gave no answer, or none that says anything of the request."""
+
+
+class Denied(Exception):  # noqa: N818 - what happened
+    """The API server does not do it; its own sentence."""
+
+
+class Stale(Exception):  # noqa: N818 - what happened
+    """The object has changed since it was read."""
+
+
+class _Body(NamedTuple):
+    """What is sent, and as what."""
+
+    content: object
+    media: str = "application/json"
+
+
+class Cluster:
+    """Every method raises Unanswered and Denied."""
+
+    def __init__(self, kubernetes: Any) -> None:
+        self._api = kubernetes
+        self.writes = 0
+        """How many requests were made that may change something."""
+
+    @classmethod
+    async def reached(cls) -> "Cluster":
+        """By the kubeconfig of the environment, or the pod's service account."""
+        return cls(await api())
+
+    async def get(self, wanted: Ref) -> Document | None:
+        try:
+            found: Document = await self._ask(
+                "GET", wanted.kind, wanted.namespace, path=f"/{wanted.name}"
+            )
+        except _Missing:
+            return None
+        return found
+
+    async def list(
+        self, kind: Kind, *, namespace: str | None = None, labels: str = ""
+    ) -> Sequence[Document]:
+        """All of a kind. One that the server does not know has none."""
+        params = {"labelSelector": labels} if labels else {}
+        try:
+            found = await self._ask("GET", kind, namespace, params=params)
+        except _Missing:
+            return []
+        whole = {"apiVersion": kind.api_version, "kind": kind.kind}
+        return [{**whole, **item} for item in found["items"]]
+
+    async def apply(self, document: Document, *, dry_run: bool = False) -> Document:
+        """Make it, or take over the fields that are in it (server-side apply, forced)."""
+        asked = {**_FORCED, "dryRun": "All"} if dry_run else _FORCED
+        return await self._write(ref(document), "PATCH", _Body(document, _APPLY), params=asked)
+
+    async def apply_status(self, document: Document) -> Document:
+        """Its status alone."""
+        body = _Body(document, _APPLY)
+        return await self._write(ref(document), "PATCH", body, path="/status", params=_FORCED)
+
+    async def create(self, document: Document) -> Document | None:
+        """Make it; None where it is there already."""
+        made = ref(document)
+        self.writes += 1
+        try:
+            there: Document = await self._ask("POST", made.kind, made.namespace, _Body(document))
+        except Stale:
+            return None
+        return there
+
+    async def replace(self, document: Document) -> Document:
+        """Raises Stale where it is not as it was read: by its resourceVersion."""
+        return await self._write(ref(document), "PUT", _Body(document))
+
+    async def patch(self, changed: Ref, operations: Sequence[Document]) -> Document | None:
+        """By JSON patch (RFC 6902). Raises Stale where a `test` fails; None where it is gone."""
+        try:
+            return await self._write(changed, "PATCH", _Body(operations, _JSON_PATCH))
+        except _Missing:
+            return None
+
+    async def delete(self, gone: Ref) -> None:
+        """Gone already is fine."""
+        self.writes += 1
+        try:
+            await self._ask("DELETE", gone.kind, gone.namespace, path=f"/{gone.name}")
+        except _Missing:
+            return
+
+    async def _write(
+        self,
+        written: Ref,
+        method: str,
+        body: _Body,
+        *,
+        path: str = "",
+        params: Mapping[str, str] | None = None,
+    ) -> Document:
+        self.writes += 1
+        found: Document = await self._ask(
+            method,
+            written.kind,
+            written.namespace,
+            body,
+            path=f"/{written.name}{path}",
+            params=params,
+        )
+        return found
+
+    async def _ask(
+        self,
+        method: str,
+        kind: Kind,
+        namespace: str | None,
+        body: _Body | None = None,
+        *,
+        path: str = "",
+        params: Mapping[str, str] | None = None,
+    ) -> Any:
+        sent = {} if body is None else {"content": json.dumps(body.content)}
+        try:
+            async with self._api.call_api(
+                method,
+                version=kind.api_version,
+                namespace=namespace,
+                url=f"{kind.plural}{path}",
+                params=params or {},
+                headers={"Content-Type": body.media if body else "application/json"},
+                timeout=_ANSWERED_S,
+                **sent,
+            ) as response:
+                return response.json()
+        except ServerError as error:
+            raise _understood(error) from None
+        except (APITimeoutError, httpx.HTTPError, OSError, ValueError) as error:
+            what = str(error) or type(error).__name__
+            raise Unanswered(f"the API server did not answer: {what}") from None
+
+
+class _Missing(Denied):
+    pass
+
+
+def _understood(error: ServerError) -> Exception:
+    response = error.response
+    code = response.status_code if response is not None else 0
+    if code == _NOT_FOUND:
+        return _Missing(str(error))
+    said = str(error)
+    if code == _CONFLICT or (code == _UNPROCESSABLE and "test" in said.lower()):
+        return Stale(said)
+    if code in range(400, 429):
+        return Denied(said)
+    return Unanswered(f"the API server did not do it: {said}")

@@ -1,0 +1,182 @@
+"""
+From what the API server has to what can be planned: Affiliates and Pipelines that are taken as they
+are, and sentences for the others. Pure.
+"""
+
+import json
+from base64 import b64decode
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, cast
+
+from trackmate_contract import names
+from trackmate_contract.affiliate import Affiliate, AffiliateSpec
+from trackmate_contract.faults import Fault, Faulty
+from trackmate_contract.keybook import Book, from_document
+from trackmate_contract.manifest import parse
+from trackmate_contract.pipeline import Pipeline
+from trackmate_operator.kinds import CONFIG_MAP, SECRET, Ref
+from trackmate_operator.plan.programs import (
+    BOOK_FILE,
+    PASSWORD_FILE,
+    SETTINGS_FILE,
+    USER_FILE,
+    pipeline_name,
+)
+from trackmate_operator.tenant import Declared, Document
+
+PAUSED = "trackmate.io/paused"
+"""The annotation of an Affiliate or a Pipeline that lets it rest; its value says why."""
+
+
+def annotation(document: Document, name: str) -> str | None:
+    """What an annotation says; None where there is none."""
+    found: str | None = (document["metadata"].get("annotations") or {}).get(name)
+    return found
+
+
+def accepted(document: Document) -> Affiliate:
+    """Raises Faulty with all faults at once."""
+    return cast(Affiliate, parse(document))
+
+
+def namespace_of(document: Document) -> str:
+    """Where an affiliate's Pipelines are: as the spec says, else as it was pinned."""
+    name: str = document["metadata"]["name"]
+    return _pinned(document, "namespace") or names.namespace(name)
+
+
+def id_of(document: Document) -> str:
+    """The spec's id; else what was pinned; else one that is made of the object's own."""
+    metadata = document["metadata"]
+    return _pinned(document, "id") or f"{metadata['name']}-{metadata['uid'][:8]}"
+
+
+def _pinned(document: Document, name: str) -> str | None:
+    for part in ("spec", "status"):
+        written: str | None = (document.get(part) or {}).get(name)
+        if written:
+            return written
+    return None
+
+
+def hosts_of(document: Document, template: str) -> list[str]:
+    """Those that it names; else the one of the platform's template."""
+    written = document.get("spec", {}).get("ingest", {}).get("hosts")
+    return list(written or [template.format(affiliate=document["metadata"]["name"])])
+
+
+def host_conflict(document: Document, others: Iterable[Document], template: str) -> str:
+    """Why this affiliate may not have its hosts: who was there before it has one of them."""
+    mine = set(hosts_of(document, template))
+    for other in sorted(others, key=_age):
+        if other["metadata"]["name"] == document["metadata"]["name"]:
+            return ""
+        shared = sorted(mine & set(hosts_of(other, template)))
+        if shared:
+            return (
+                f"The host {shared[0]!r} belongs to affiliate {other['metadata']['name']!r}, which "
+                "was there before; take it out of spec.ingest.hosts of one of them."
+            )
+    return ""
+
+
+def _age(document: Document) -> tuple[str, str]:
+    metadata = document["metadata"]
+    return metadata.get("creationTimestamp", ""), metadata["name"]
+
+
+@dataclass(frozen=True)
+class Pipelines:
+    """The Pipelines of a namespace."""
+
+    taken: tuple[Declared, ...]
+    faults: Mapping[str, str] = field(default_factory=dict)
+    """By name: why one is not taken as it is. If it ran before, it runs on as it did."""
+
+
+def pipelines(
+    documents: Iterable[Document], spec: AffiliateSpec, there: Mapping[Ref, Document]
+) -> Pipelines:
+    """
+    Those that run. One that cannot be taken runs on as its settings in the namespace say.
+    """
+    taken: list[Declared] = []
+    faults: dict[str, str] = {}
+    for document in documents:
+        metadata = document["metadata"]
+        if "deletionTimestamp" in metadata:
+            continue
+        name = metadata["name"]
+        try:
+            taken.append(_declared(document, spec))
+        except Faulty as faulty:
+            faults[name] = f"{faulty}."
+            before = _before(name, metadata["namespace"], there)
+            if before is not None:
+                taken.append(before)
+    return Pipelines(tuple(taken), faults)
+
+
+def _declared(document: Document, spec: AffiliateSpec) -> Declared:
+    found = cast(Pipeline, parse(document))
+    streams = [stream.name for stream in spec.streams]
+    if found.spec.stream not in streams:
+        raise Faulty(
+            (
+                Fault(
+                    "spec.stream",
+                    f"{found.spec.stream!r} is not a stream of the affiliate, which has "
+                    f"{', '.join(streams)}; name one of them, or add it to its spec.streams",
+                ),
+            )
+        )
+    why = annotation(document, PAUSED)
+    paused = "" if why is None else why or "no reason is given"
+    return Declared(found.name, found.spec, document["spec"], paused)
+
+
+def _before(name: str, namespace: str, there: Mapping[Ref, Document]) -> Declared | None:
+    settings = there.get(Ref(CONFIG_MAP, pipeline_name(name), namespace))
+    if settings is None:
+        return None
+    try:
+        written = json.loads(settings["data"][SETTINGS_FILE])
+        spec = written["spec"]
+        found = cast(
+            Pipeline,
+            parse(
+                {
+                    "apiVersion": "trackmate.io/v1alpha1",
+                    "kind": "Pipeline",
+                    "metadata": {"name": name, "namespace": namespace},
+                    "spec": spec,
+                }
+            ),
+        )
+    except (ValueError, KeyError, TypeError):  # somebody changed it by hand: nothing to go on with
+        return None
+    return Declared(name, found.spec, spec, written.get("paused", ""))
+
+
+def book_of(secret: Document) -> Book:
+    """The book of write keys that their Secret holds. Raises ValueError where it cannot be read."""
+    return from_document(json.loads(text_of(secret, BOOK_FILE) or ""))
+
+
+def passwords_of(there: Mapping[Ref, Document]) -> Mapping[str, str]:
+    """Those that the affiliate's Secrets have, by the Kafka user."""
+    found: dict[str, str] = {}
+    for one, document in there.items():
+        if one.kind == SECRET:
+            user, password = text_of(document, USER_FILE), text_of(document, PASSWORD_FILE)
+            if user is not None and password is not None:
+                found[user] = password
+    return found
+
+
+def text_of(secret: Document, key: str) -> str | None:
+    """What a Secret has under a key."""
+    data: Mapping[str, Any] = secret.get("data") or {}
+    encoded = data.get(key)
+    return None if encoded is None else b64decode(encoded).decode(errors="replace")

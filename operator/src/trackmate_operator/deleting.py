@@ -1,0 +1,148 @@
+"""
+The end of an affiliate: its programs and credentials go at once; its data stays, or goes where that
+was confirmed; what stayed where is written down.
+"""
+
+import json
+from collections.abc import Mapping
+from dataclasses import replace
+
+from trackmate_contract.names import keys_secret
+from trackmate_operator.apply import children
+from trackmate_operator.backend import Backend, Down
+from trackmate_operator.blocked import Blocked
+from trackmate_operator.cluster import Cluster
+from trackmate_operator.declared import id_of, namespace_of
+from trackmate_operator.holding import is_held, let_go
+from trackmate_operator.housing import was_made
+from trackmate_operator.kinds import NAMESPACE, SECRET, Ref, ref
+from trackmate_operator.owning import Registry
+from trackmate_operator.plan.namespace import walls
+from trackmate_operator.plan.objects import made
+from trackmate_operator.platform import Platform
+from trackmate_operator.registration import Registration
+from trackmate_operator.report import DELETING
+from trackmate_operator.status import Condition
+from trackmate_operator.tenant import Document
+
+CONFIRM = "trackmate.io/confirm-delete"
+"""The annotation without which no data is removed: its value is the affiliate's name."""
+SKIP = "trackmate.io/skip-cleanup"
+"""The annotation that gives up what cannot be reached: `kafka`."""
+KAFKA = "kafka"
+
+
+class Deletion:
+    """Lets affiliates go."""
+
+    def __init__(
+        self, cluster: Cluster, registry: Registry, backend: Backend, platform: Platform
+    ) -> None:
+        self._cluster = cluster
+        self._registry = registry
+        self._backend = backend
+        self._platform = platform
+
+    async def go_on(self, document: Document, *, now: str) -> None:
+        """Do all that is left to do. Raises Blocked, and Unanswered."""
+        if not is_held(document):
+            return
+        _check_confirmed(document)
+        name, namespace = document["metadata"]["name"], namespace_of(document)
+        await self._stop_programs(name, namespace)
+        skipped = _annotations(document).get(SKIP) == KAFKA
+        registration = None if skipped else await self._release(document)
+        if _removes(document):
+            await self._remove_namespace(namespace, name)
+        else:
+            await self._cluster.apply(self._record(document, registration, now=now))
+        await let_go(self._cluster, document)
+
+    async def _stop_programs(self, name: str, namespace: str) -> None:
+        """Nothing is left but the walls, and the write keys."""
+        there = await children(self._cluster, namespace, name)
+        keys = Ref(SECRET, keys_secret(name), namespace)
+        kept = {keys, *map(ref, walls(namespace, name, self._platform.settings.quota))}
+        for one in there:
+            if one not in kept:
+                await self._cluster.delete(one)
+
+    async def _release(self, document: Document) -> Registration | None:
+        """Take the users away, and let go of the topics; None where nothing was ever ours."""
+        name = document["metadata"]["name"]
+        try:
+            found = await self._registry.find(name)
+            if found is None or found.id != id_of(document):
+                return None
+            await self._backend.revoke(name)
+            topics = sorted(found.topics)
+            if _removes(document):
+                await self._backend.drop(name, topics)
+                await self._registry.forget(name)
+            else:
+                await self._backend.release(name, topics)
+                await self._registry.save(replace(found, retained=True))
+        except Down as why:
+            raise Blocked(
+                _deleting(
+                    "KafkaDown",
+                    f"Its Kafka users could not be revoked: {why} Once nobody can reach Kafka any "
+                    f"more, annotate the Affiliate {SKIP}={KAFKA} to leave them behind.",
+                )
+            ) from None
+        return found
+
+    async def _remove_namespace(self, namespace: str, affiliate: str) -> None:
+        found = await self._cluster.get(Ref(NAMESPACE, namespace))
+        if found is not None and was_made(found):
+            await self._cluster.delete(Ref(NAMESPACE, namespace))
+            return
+        keys = Ref(SECRET, keys_secret(affiliate), namespace)
+        await self._cluster.delete(keys)
+
+    def _record(
+        self, document: Document, registration: Registration | None, *, now: str
+    ) -> Document:
+        """What stayed, and where; for whoever looks for it later."""
+        name, namespace = document["metadata"]["name"], namespace_of(document)
+        stayed = {
+            "affiliate": name,
+            "id": id_of(document),
+            "deleted": now,
+            "namespace": namespace,
+            "keys": f"Secret {keys_secret(name)} in namespace {namespace}",
+            "topics": sorted(registration.topics) if registration else [],
+            "kafka": "users revoked, topics kept" if registration else "left as it was",
+        }
+        return made(
+            "v1",
+            "ConfigMap",
+            f"retained-{name}",
+            affiliate=name,
+            namespace=self._platform.settings.lease.namespace,
+            data={"retained.json": json.dumps(stayed, indent=2) + "\n"},
+        )
+
+
+def _removes(document: Document) -> bool:
+    return bool(document.get("spec", {}).get("deletionPolicy") == "Delete")
+
+
+def _check_confirmed(document: Document) -> None:
+    name = document["metadata"]["name"]
+    if _removes(document) and _annotations(document).get(CONFIRM) != name:
+        raise Blocked(
+            _deleting(
+                "NotConfirmed",
+                f"deletionPolicy is Delete: annotate the Affiliate {CONFIRM}={name} to remove its "
+                "topics and their data, or set deletionPolicy: Retain to keep them.",
+            )
+        )
+
+
+def _deleting(reason: str, message: str) -> Condition:
+    return Condition(DELETING, True, reason, message)  # noqa: FBT003 - as in the resource
+
+
+def _annotations(document: Document) -> Mapping[str, str]:
+    return document["metadata"].get("annotations") or {}

@@ -1,0 +1,92 @@
+"""
+`trackmate-operator`: makes what belongs to each Affiliate and Pipeline of a cluster, and keeps it
+so.
+"""
+
+import os
+import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from trackmate_operator.backend import Down
+from trackmate_operator.checking import faults
+from trackmate_operator.cluster import Cluster, Denied, Unanswered
+from trackmate_operator.configuration import Configuration, load
+from trackmate_operator.kafka.admin import Admin
+from trackmate_operator.kafka.direct import Direct
+from trackmate_operator.kafka.registry import Registry
+from trackmate_operator.program import Operator
+from trackmate_operator.settings import PROGRAM, OperatorSettings
+from trackmate_programs.command import CannotStart, Checked, Command
+
+_ABOUT = """\
+Make what belongs to each Affiliate and Pipeline of the cluster, and keep it so: namespace, Kafka
+topics and users, write keys, settings of its programs, roles. Of several, one works."""
+
+
+@dataclass(frozen=True)
+class _Reached:
+    """What the operator works with."""
+
+    cluster: Cluster
+    admin: Admin
+
+
+@asynccontextmanager
+async def _reached(configuration: Configuration) -> AsyncIterator[_Reached]:
+    admin = Admin(configuration.access)
+    try:
+        yield _Reached(await Cluster.reached(), admin)
+    finally:
+        admin.close()
+
+
+async def _start(settings: Path) -> int:
+    configuration = load(settings, os.environ)
+    async with _reached(configuration) as reached:
+        try:
+            found = await faults(configuration, reached.cluster, reached.admin)
+        except (Unanswered, Denied, Down):
+            found = []  # it heals by itself: what is away now is waited for
+        if found:
+            raise CannotStart(" ".join(found))
+        platform = configuration.platform
+        registry = Registry(reached.admin, platform.settings.topics)
+        backend = Direct(reached.admin, platform.root)
+        try:
+            return await Operator(platform, reached.cluster, registry, backend).run()
+        finally:
+            await registry.close()
+
+
+async def _check(settings: Path) -> Checked:
+    configuration = load(settings, os.environ)
+    async with _reached(configuration) as reached:
+        try:
+            found = await faults(configuration, reached.cluster, reached.admin)
+        except (Unanswered, Denied, Down) as why:
+            found = [str(why)]
+    return Checked(
+        found,
+        "All is right: the settings, the API server with the custom resources, and the way to "
+        "Kafka.",
+    )
+
+
+_COMMAND = Command(
+    name="trackmate-operator",
+    about=_ABOUT,
+    checks="say what is wrong with the settings, the custom resources, the API server and the way "
+    "to Kafka; and exit with 0 where nothing is",
+    model=OperatorSettings,
+    variables=PROGRAM,
+    start=_start,
+    check=_check,
+)
+
+main = _COMMAND.run
+
+if __name__ == "__main__":
+    sys.exit(main())

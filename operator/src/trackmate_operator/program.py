@@ -1,0 +1,157 @@
+"""
+The operator as a whole: watches, queue, Lease, health, and the end of all of them.
+"""
+
+import asyncio
+import contextlib
+import logging
+import signal
+import socket
+import uuid
+from collections.abc import AsyncIterator
+
+import kopf
+from aiohttp import web
+
+from trackmate_operator.backend import Backend, Down
+from trackmate_operator.clock import Clock
+from trackmate_operator.cluster import Cluster, Denied, Stale, Unanswered
+from trackmate_operator.deleting import Deletion
+from trackmate_operator.figures import Figures
+from trackmate_operator.health import Health
+from trackmate_operator.leading import Leadership
+from trackmate_operator.owning import Ownership, Registry
+from trackmate_operator.platform import Platform
+from trackmate_operator.queue import Queue
+from trackmate_operator.reconcile import Reconciler, Unfinished
+from trackmate_operator.seen import Seen
+from trackmate_operator.watching import registry, settings
+
+_KAFKA_AGAIN_S = 5.0
+
+_log = logging.getLogger("trackmate.operator")
+
+
+class Operator:
+    """One process of it."""
+
+    def __init__(
+        self, platform: Platform, cluster: Cluster, records: Registry, backend: Backend
+    ) -> None:
+        self._platform = platform
+        self._clock = Clock()
+        self._seen = Seen()
+        self._queue = Queue()
+        self._figures = Figures()
+        self._records = records
+        deletion = Deletion(cluster, records, backend, platform)
+        self._reconciler = Reconciler(
+            cluster,
+            Ownership(records, backend),
+            deletion,
+            platform,
+            others=self._seen.affiliates,
+            clock=self._clock,
+        )
+        identity = f"{socket.gethostname()}_{uuid.uuid4()}"
+        self._leadership = Leadership(
+            cluster, platform.settings.lease, identity, self._clock.elapsed_s
+        )
+        self._watching = asyncio.Event()
+        self._stopping = asyncio.Event()
+        self._health = Health(self._figures.registry, self._clock.elapsed_s, self._unready)
+
+    async def run(self) -> int:
+        """Until it is told to stop; gives the exit code."""
+        self._figures.follow(
+            self._seen.affiliates,
+            depth=lambda: len(self._queue),
+            leads=lambda: self._leadership.held,
+        )
+        asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, self._stopping.set)
+        async with self._listening():
+            beating = asyncio.create_task(self._health.beat())
+            leading = asyncio.create_task(self._lead())
+            leading.add_done_callback(lambda _: self._stopping.set())
+            try:
+                await self._watch()
+            finally:
+                for task in (leading, beating):
+                    task.cancel()
+                lost = (await asyncio.gather(leading, beating, return_exceptions=True))[0]
+            await self._leadership.give_up()
+        if isinstance(lost, Exception):
+            _log.error("ended", exc_info=lost)
+            return 1
+        return 0
+
+    async def _watch(self) -> None:
+        """kopf's share. Once it runs, SIGTERM ends it, and all the rest after it."""
+        await kopf.operator(
+            registry=registry(
+                self._seen, self._queue.add, strimzi=self._platform.settings.strimzi is not None
+            ),
+            settings=settings(),
+            clusterwide=True,
+            standalone=True,
+            ready_flag=self._watching,
+            stop_flag=self._stopping,
+        )
+
+    async def _lead(self) -> None:
+        """Wait for the Lease, then work as long as it is held. Raises LeadershipLost."""
+        await self._watching.wait()
+        await self._leadership.gained()
+        await self._read_records()
+        working = asyncio.create_task(self._queue.run(self._look))
+        try:
+            await self._leadership.keep()
+        finally:
+            working.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await working
+
+    async def _read_records(self) -> None:
+        """Who has what, as the one who worked before has left it."""
+        while True:
+            try:
+                await self._records.open()
+            except Down as why:
+                _log.warning("waits for Kafka", extra={"fields": {"fault": str(why)}})
+                await asyncio.sleep(_KAFKA_AGAIN_S)
+            else:
+                return
+
+    async def _look(self, name: str) -> float | None:
+        began, result = self._clock.elapsed_s(), "error"
+        try:
+            after = await self._reconciler.look(name)
+            result = "success"
+        except Unfinished:
+            result = "unfinished"
+            raise
+        except (Unanswered, Stale, Denied, Down) as why:
+            _log.warning("look failed", extra={"fields": {"affiliate": name, "fault": str(why)}})
+            raise
+        except Exception:
+            _log.exception("look failed", extra={"fields": {"affiliate": name}})
+            raise
+        finally:
+            self._figures.looked(result, self._clock.elapsed_s() - began)
+        return after
+
+    def _unready(self) -> str:
+        return "" if self._watching.is_set() else "the watches have not begun"
+
+    @contextlib.asynccontextmanager
+    async def _listening(self) -> AsyncIterator[None]:
+        at = self._platform.settings.metrics
+        runner = web.AppRunner(self._health.app(), access_log=None)
+        await runner.setup()
+        try:
+            site = web.TCPSite(runner, at.host, at.port)
+            await site.start()
+            _log.info("started", extra={"fields": {"port": runner.addresses[0][1]}})
+            yield
+        finally:
+            await runner.cleanup()

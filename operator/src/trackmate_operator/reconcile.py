@@ -1,0 +1,323 @@
+"""
+One look at one affiliate: what is declared, what there is; what is missing is made, what is too
+much removed, and what came of it said in the status. The same whatever happened and whatever was
+interrupted; after Ready another look writes nothing.
+"""
+
+import logging
+import random
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
+
+from trackmate_contract.affiliate import Affiliate
+from trackmate_contract.faults import Faulty
+from trackmate_contract.keybook import Book, follow_spec
+from trackmate_contract.names import keys_secret
+from trackmate_operator.apply import Applied, apply, children
+from trackmate_operator.backend import Kept
+from trackmate_operator.blocked import Blocked
+from trackmate_operator.clock import Clock
+from trackmate_operator.cluster import Cluster
+from trackmate_operator.declared import (
+    PAUSED,
+    Pipelines,
+    accepted,
+    annotation,
+    book_of,
+    host_conflict,
+    hosts_of,
+    id_of,
+    namespace_of,
+    passwords_of,
+    pipelines,
+)
+from trackmate_operator.deleting import Deletion
+from trackmate_operator.drift import Drift
+from trackmate_operator.given import given
+from trackmate_operator.holding import hold
+from trackmate_operator.housing import house
+from trackmate_operator.kinds import AFFILIATE, PIPELINE, SECRET, Ref
+from trackmate_operator.owning import Ownership
+from trackmate_operator.piping import pipeline_status
+from trackmate_operator.plan.affiliate import objects
+from trackmate_operator.plan.kafka import wanted
+from trackmate_operator.platform import Platform
+from trackmate_operator.registration import Registration
+from trackmate_operator.report import ACCEPTED, CREDENTIALS, NAMESPACE, TOPICS, Report
+from trackmate_operator.report import PAUSED as PAUSED_CONDITION
+from trackmate_operator.saying import note, say, turned
+from trackmate_operator.status import Condition, bad, good, unknown
+from trackmate_operator.tenant import Document, Tenant
+
+_log = logging.getLogger("trackmate.operator")
+
+_GOOD = "Everything is as the spec says."
+_JITTER = 0.1
+
+
+class Unfinished(Exception):  # noqa: N818 - what happened
+    """Not all is as it is to be; it is looked at again soon."""
+
+
+class Reconciler:
+    """Keeps affiliates as they are declared."""
+
+    def __init__(
+        self,
+        cluster: Cluster,
+        ownership: Ownership,
+        deletion: Deletion,
+        platform: Platform,
+        *,
+        others: Callable[[], Iterable[Document]],
+        clock: Clock,
+    ) -> None:
+        self._cluster = cluster
+        self._ownership = ownership
+        self._deletion = deletion
+        self._platform = platform
+        self._others = others
+        """All Affiliates, as last seen."""
+        self._clock = clock
+        self._drift = Drift(clock.elapsed_s)
+
+    async def look(self, name: str) -> float | None:
+        """
+        Gives the seconds after which to look again though nothing happens; None where it is gone.
+        Raises Unfinished, Unanswered and Stale.
+        """
+        found = await self._cluster.get(Ref(AFFILIATE, name))
+        if found is None:
+            self._drift.forget(name)
+            return None
+        report = Report()
+        try:
+            if "deletionTimestamp" in found["metadata"]:
+                await self._deletion.go_on(found, now=self._clock.now())
+                return None
+            await self._keep(found, report)
+        except Blocked as blocked:
+            report.add(blocked.condition)
+        await self._say(found, report)
+        return self._after(report)
+
+    async def _keep(self, found: Document, report: Report) -> None:
+        """Every step, until one is blocked."""
+        affiliate = self._accepted(found, report)
+        name, namespace = affiliate.name, namespace_of(found)
+        await hold(self._cluster, found)
+        await self._pin(found)
+        await house(self._cluster, namespace, name)
+        report.add(good(NAMESPACE, f"Namespace {namespace!r} is there."))
+
+        there = await children(self._cluster, namespace, name)
+        documents = await self._cluster.list(PIPELINE, namespace=namespace)
+        declared = pipelines(documents, affiliate.spec, there)
+        registration = await self._claim(name, id_of(found), report)
+        tenant = await self._tenant(found, affiliate, declared, report)
+        tenant = replace(tenant, book=self._book(tenant, there, registration))
+        held = passwords_of(there)
+        kept = await self._keep_kafka(tenant, registration, held, report)
+        tenant = replace(tenant, passwords=_passwords(tenant, held, kept, self._platform))
+
+        resting = self._drift.resting(name)
+        done = await apply(self._cluster, objects(tenant, self._platform), there, resting=resting)
+        await self._report(found, done, kept, report)
+        for document in documents:
+            await say(
+                self._cluster,
+                document,
+                pipeline_status(document, tenant, declared, kept, now=self._clock.now()),
+            )
+
+    def _accepted(self, found: Document, report: Report) -> Affiliate:
+        why = annotation(found, PAUSED)
+        if why is not None:
+            message = f"Paused: {why or 'no reason is given'}."
+            report.add(Condition(PAUSED_CONDITION, True, "Paused", message))  # noqa: FBT003
+            raise Blocked(unknown(ACCEPTED, "Paused", message))
+        try:
+            affiliate = accepted(found)
+        except Faulty as faulty:
+            raise Blocked(bad(ACCEPTED, "Invalid", f"{faulty}.")) from None
+        conflict = host_conflict(found, self._others(), self._platform.settings.host_template)
+        if conflict:
+            raise Blocked(bad(ACCEPTED, "HostConflict", conflict))
+        report.add(good(ACCEPTED, "The spec can be taken as it is."))
+        return affiliate
+
+    async def _pin(self, found: Document) -> None:
+        """Write down what is immutable, before anything is made by it."""
+        before = found.get("status") or {}
+        fields = self._fields(found)
+        if any(before.get(name) != value for name, value in fields.items()):
+            await say(self._cluster, found, {**before, **fields})
+
+    def _fields(self, found: Document) -> Mapping[str, object]:
+        host = hosts_of(found, self._platform.settings.host_template)[0]
+        return {
+            "id": id_of(found),
+            "namespace": namespace_of(found),
+            "endpoint": f"https://{host}",
+            "keySecret": keys_secret(found["metadata"]["name"]),
+        }
+
+    async def _tenant(
+        self, found: Document, affiliate: Affiliate, declared: Pipelines, report: Report
+    ) -> Tenant:
+        """What is declared of it, with the values of keys that come from Secrets."""
+        namespace, spec = namespace_of(found), affiliate.spec
+        values, faults = await given(self._cluster, namespace, spec.ingest.keys)
+        for fault in faults:
+            report.add(bad(CREDENTIALS, "SecretMissing", fault))
+        return Tenant(
+            name=affiliate.name,
+            id=id_of(found),
+            namespace=namespace,
+            host=hosts_of(found, self._platform.settings.host_template)[0],
+            spec=spec,
+            document=found["spec"],
+            given=values,
+            pipelines=declared.taken,
+        )
+
+    def _book(
+        self, tenant: Tenant, there: Mapping[Ref, Document], registration: Registration | None
+    ) -> Book:
+        """
+        The book of its keys, as the Secret has it, else the registry: new ones for keys that were
+        revoked would open again what was closed.
+        """
+        secret = Ref(SECRET, keys_secret(tenant.name), tenant.namespace)
+        try:
+            book = book_of(there[secret]) if secret in there else None
+        except ValueError as why:
+            raise Blocked(
+                bad(
+                    CREDENTIALS,
+                    "KeysUnreadable",
+                    f"{secret} was changed by hand: {why}. Put its book.json back, or delete the "
+                    "Secret: it is made anew as it was.",
+                )
+            ) from None
+        if book is None and registration is None:
+            raise Blocked(
+                unknown(
+                    CREDENTIALS, "KafkaDown", f"{secret} is made once the registry can be read."
+                )
+            )
+        if book is None and registration is not None:
+            book = registration.book
+        return follow_spec(book or (), tenant.spec.ingest.keys, now_ms=self._clock.now_ms())
+
+    async def _claim(self, name: str, affiliate_id: str, report: Report) -> Registration | None:
+        """What it has, by the registry; None where that cannot be asked: all else goes on."""
+        try:
+            return await self._ownership.claim(name, affiliate_id)
+        except Blocked as blocked:
+            if blocked.condition.type != TOPICS:
+                raise
+            report.add(blocked.condition)
+            return None
+
+    async def _keep_kafka(
+        self,
+        tenant: Tenant,
+        registration: Registration | None,
+        held: Mapping[str, str],
+        report: Report,
+    ) -> Kept:
+        """What is in Kafka; nothing where it cannot be asked."""
+        if registration is None:
+            return Kept({})
+        in_kafka = wanted(tenant, self._platform.settings.topics)
+        try:
+            owned = await self._ownership.keep(registration, tenant.book, in_kafka, held)
+        except Blocked as blocked:
+            report.add(blocked.condition)
+            return Kept({})
+        for topic in owned.lost:
+            report.add(
+                bad(TOPICS, "TopicLost", f"Topic {topic!r} was removed by somebody, with its data.")
+            )
+        return owned.kept
+
+    async def _report(self, found: Document, done: Applied, kept: Kept, report: Report) -> None:
+        name = found["metadata"]["name"]
+        for one, fault in done.faults.items():
+            about = CREDENTIALS if one.kind == SECRET else NAMESPACE
+            report.add(bad(about, "Conflict", fault))
+        _report_kafka(kept, name, report)
+        report.add(good(TOPICS, "All topics are there."))
+        report.add(good(CREDENTIALS, "All keys and users are there."))
+        for one, who in done.mended.items():
+            self._drift.mended(name, one, who)
+            _log.warning("mended", extra={"fields": {"affiliate": name, "object": str(one)}})
+        report.add(self._drift.condition(name, done.left))
+        for words, refs in (
+            ("Made", done.made),
+            ("Changed", done.changed),
+            ("Removed", done.removed),
+        ):
+            if refs:
+                await self._note(found, words, f"{words} {_listed(refs)}.")
+        for sentence in kept.changed:
+            await self._note(found, "Kafka", sentence)
+
+    async def _say(self, found: Document, report: Report) -> None:
+        pinned = report.holds(ACCEPTED)
+        before = found.get("status") or {}
+        fields = self._fields(found) if pinned else _kept_fields(before)
+        said = report.status(found, _GOOD, now=self._clock.now(), fields=fields)
+        ready = report.ready(_GOOD)
+        if turned(found, ready):
+            await self._note(found, ready.reason, ready.message, warning=ready.holds is not True)
+        await say(self._cluster, found, said)
+
+    async def _note(
+        self, found: Document, reason: str, message: str, *, warning: bool = False
+    ) -> None:
+        fields = {"affiliate": found["metadata"]["name"], "reason": reason, "what": message}
+        _log.info("changed", extra={"fields": fields})
+        await note(self._cluster, found, reason, message, now=self._clock.now(), warning=warning)
+
+    def _after(self, report: Report) -> float:
+        if report.ready(_GOOD).holds is not True and not report.waits_for_people():
+            raise Unfinished
+        resync = self._platform.settings.resync_s
+        return random.uniform(resync * (1 - _JITTER), resync * (1 + _JITTER))  # noqa: S311
+
+
+def _passwords(
+    tenant: Tenant, held: Mapping[str, str], kept: Kept, platform: Platform
+) -> Mapping[str, str]:
+    """Of every user that is wanted: what it logs in with, or did before it could not be asked."""
+    users = [user.name for user in wanted(tenant, platform.settings.topics).users]
+    return {
+        user: kept.passwords.get(user) or held[user]
+        for user in users
+        if user in kept.passwords or user in held
+    }
+
+
+def _report_kafka(kept: Kept, affiliate: str, report: Report) -> None:
+    for name, fault in kept.faults.items():
+        report.add(bad(_about(name, kept), "KafkaRefused", fault))
+    for name, sentence in kept.awaited.items():
+        report.add(unknown(_about(name, kept), "KafkaAwaited", sentence))
+
+
+def _about(name: str, kept: Kept) -> str:
+    return CREDENTIALS if name in kept.users else TOPICS
+
+
+def _listed(refs: Iterable[Ref]) -> str:
+    return ", ".join(f"{one.kind.kind} {one.name!r}" for one in refs)
+
+
+def _kept_fields(before: Mapping[str, object]) -> Mapping[str, object]:
+    return {
+        name: before[name]
+        for name in ("id", "namespace", "endpoint", "keySecret")
+        if name in before
+    }

@@ -1,0 +1,72 @@
+"""
+kopf's part: it watches, and whatever happens puts an affiliate's name into the queue. No handler
+keeps a state, so that kopf writes nothing to any object.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+import kopf
+
+from trackmate_operator.kinds import (
+    AFFILIATE,
+    CHILDREN,
+    KAFKA_TOPIC,
+    KAFKA_USER,
+    NAMESPACE,
+    PIPELINE,
+    Kind,
+)
+from trackmate_operator.plan import objects
+from trackmate_operator.seen import Seen
+
+_SILENT_S = 120  # whole seconds: without a bookmark: the watch is dead, and begun again
+_ANSWERED_S = 30.0
+
+
+def registry(seen: Seen, add: Callable[[str], None], *, strimzi: bool) -> kopf.OperatorRegistry:
+    """What to do with each event."""
+    found = kopf.OperatorRegistry()
+
+    def on_affiliate(*, type: str | None, body: kopf.Body, name: str, **_: Any) -> None:  # noqa: A002 - kopf's word
+        seen.note(dict(body), gone=type == "DELETED")
+        add(name)
+
+    def on_other(*, body: kopf.Body, **_: Any) -> None:
+        for name in seen.concerned(dict(body)):
+            add(name)
+
+    kopf.on.login(registry=found)(_login)
+    kopf.on.event(*_selector(AFFILIATE), registry=found, id="affiliate")(on_affiliate)
+    ours = {objects.AFFILIATE: kopf.PRESENT}
+    for kind in (NAMESPACE, *CHILDREN):
+        kopf.on.event(*_selector(kind), registry=found, id=kind.plural, labels=ours)(on_other)
+    kopf.on.event(*_selector(PIPELINE), registry=found, id="pipeline")(on_other)
+    if strimzi:
+        for kind in (KAFKA_TOPIC, KAFKA_USER):
+            kopf.on.event(*_selector(kind), registry=found, id=kind.plural, labels=ours)(on_other)
+    return found
+
+
+def settings() -> kopf.OperatorSettings:
+    """Of kopf. What is not ours is filtered out by the server."""
+    found = kopf.OperatorSettings()
+    found.posting.enabled = False
+    found.watching.inactivity_timeout = _SILENT_S
+    found.watching.server_timeout = _SILENT_S * 2
+    found.networking.request_timeout = _ANSWERED_S
+    for kind in (NAMESPACE, *CHILDREN, KAFKA_TOPIC, KAFKA_USER):
+        found.watching.label_selectors[_selector(kind)] = objects.AFFILIATE
+    return found
+
+
+def _selector(kind: Kind) -> tuple[str, str] | tuple[str, str, str]:
+    group, _, version = kind.api_version.rpartition("/")
+    return (group, version, kind.plural) if group else (version, kind.plural)
+
+
+def _login(*, logger: Any, **kwargs: Any) -> kopf.ConnectionInfo | None:
+    """As kubectl does, or by the pod's service account."""
+    return kopf.login_with_service_account(logger=logger, **kwargs) or kopf.login_with_kubeconfig(
+        logger=logger, **kwargs
+    )

@@ -1,0 +1,133 @@
+"""
+The operator's reconcile in this process, on a real control plane and a real Kafka, so that a test
+can end it between any two steps.
+"""
+
+import asyncio
+import os
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from cluster_access import Cluster as Plane
+from kafka_broker import Cluster as Kafka
+from operating import settings
+from trackmate_operator.clock import Clock
+from trackmate_operator.cluster import Cluster, Stale
+from trackmate_operator.configuration import load
+from trackmate_operator.deleting import Deletion
+from trackmate_operator.kafka.admin import Admin
+from trackmate_operator.kafka.direct import Direct
+from trackmate_operator.kafka.registry import Registry
+from trackmate_operator.kinds import AFFILIATE
+from trackmate_operator.owning import Ownership
+from trackmate_operator.platform import Platform
+from trackmate_operator.reconcile import Reconciler, Unfinished
+
+_ENOUGH = 10
+
+
+class Died(BaseException):
+    """As kill -9: no handler of the operator sees it."""
+
+
+@dataclass
+class Fuse:
+    """Ends whoever takes one step too many; steps are what leaves this process to change things."""
+
+    left: int | None = None
+    taken: int = 0
+
+    def step(self) -> None:
+        """After a step was taken."""
+        self.taken += 1
+        if self.left is not None:
+            self.left -= 1
+            if self.left < 0:
+                raise Died
+
+
+_STEPS = {
+    Cluster: ("apply", "apply_status", "create", "replace", "patch", "delete"),
+    Admin: (
+        *("create", "grow", "configure", "delete", "set_password", "drop_password"),
+        *("allow", "disallow", "limit"),
+    ),
+    Registry: ("save", "forget"),
+}
+
+
+def fused(worker: Any, fuse: Fuse) -> Any:
+    """The same, with the fuse behind every step."""
+    for name in _STEPS[type(worker)]:
+        setattr(worker, name, _behind(getattr(worker, name), fuse))
+    return worker
+
+
+def _behind(call: Callable[..., Any], fuse: Fuse) -> Callable[..., Any]:
+    async def step(*arguments: Any, **named: Any) -> Any:
+        done = await call(*arguments, **named)
+        fuse.step()
+        return done
+
+    return step
+
+
+@dataclass
+class LookingOn:
+    """What looks at affiliates, anew after each death."""
+
+    cluster: Cluster
+    admin: Admin
+    platform: Platform
+
+    async def look(self, name: str, fuse: Fuse | None = None) -> None:
+        """One life: it looks until all is as it is to be, or the fuse blows."""
+        fuse = fuse or Fuse()
+        cluster = fused(Cluster(self.cluster._api), fuse)  # noqa: SLF001 - one session for all
+        admin = fused(_again(self.admin), fuse)
+        records = fused(Registry(admin, self.platform.settings.topics), fuse)
+        await records.open()
+        backend = Direct(admin, self.platform.root)
+        others = await cluster.list(AFFILIATE)
+        reconciler = Reconciler(
+            cluster,
+            Ownership(records, backend),
+            Deletion(cluster, records, backend, self.platform),
+            self.platform,
+            others=lambda: others,
+            clock=Clock(),
+        )
+        try:
+            for _ in range(_ENOUGH):
+                try:
+                    await reconciler.look(name)
+                except (Unfinished, Stale):
+                    continue
+                return
+            raise AssertionError(f"{name} was not finished after {_ENOUGH} looks")
+        finally:
+            await records.close()
+
+
+def _again(admin: Admin) -> Admin:
+    """One without the fuses of the last life."""
+    for name in _STEPS[Admin]:
+        admin.__dict__.pop(name, None)
+    return admin
+
+
+@asynccontextmanager
+async def looking_on(
+    home: Path, plane: Plane, kafka: Kafka, **more: Any
+) -> AsyncIterator[LookingOn]:
+    os.environ["KUBECONFIG"] = str(plane.kubeconfig)
+    configuration = load(settings(home, kafka, **more), {})
+    admin = Admin(configuration.access)
+    try:
+        yield LookingOn(await Cluster.reached(), admin, configuration.platform)
+    finally:
+        admin.close()
+        await asyncio.sleep(0)  # a connection is closed by the loop

@@ -1,0 +1,122 @@
+"""
+What is taken as it is declared, and what becomes of the rest: it runs on as it did, and says why.
+"""
+
+from typing import Any
+
+import pytest
+
+from tenants import affiliate, declared, pipeline, platform, tenant
+from trackmate_operator.apply import marked
+from trackmate_operator.declared import (
+    PAUSED,
+    book_of,
+    host_conflict,
+    hosts_of,
+    id_of,
+    namespace_of,
+    passwords_of,
+    pipelines,
+)
+from trackmate_operator.kinds import SECRET, Ref, ref
+from trackmate_operator.plan.affiliate import objects
+
+TEMPLATE = "{affiliate}.track.example.com"
+SPEC = tenant().spec
+
+
+def served(name: str, created: str, *hosts: str) -> dict[str, Any]:
+    document = affiliate(name, ingest={"hosts": list(hosts)})
+    document["metadata"] |= {"creationTimestamp": created, "uid": f"{name}-uid-of-it"}
+    return document
+
+
+def there(*names: str) -> dict[Ref, Any]:
+    """What the namespace has, once these pipelines ran."""
+    made = map(marked, objects(tenant(pipelines=names), platform()))
+    return {ref(document): document for document in made}
+
+
+def test_a_pipeline_that_became_faulty_runs_on_as_it_did() -> None:
+    faulty = pipeline("out", sink={"stdout": {}, "files": {"path": "/x"}})
+
+    found = pipelines([faulty], SPEC, there("out"))
+
+    assert "several sinks" in found.faults["out"]
+    assert [one.spec for one in found.taken] == [declared("out").spec]
+
+
+def test_a_faulty_pipeline_that_never_ran_does_not_run() -> None:
+    found = pipelines([pipeline("out", sink={})], SPEC, {})
+    assert not found.taken
+    assert "spec.sink: there is no sink" in found.faults["out"]
+
+
+def test_all_faults_of_a_pipeline_are_told_at_once() -> None:
+    found = pipelines([pipeline("out", sink={}, strem="x", replicas=-1)], SPEC, {})
+    assert found.faults["out"].count("spec.") >= 3
+
+
+def test_a_pipeline_of_a_stream_that_is_not_there_says_which_there_are() -> None:
+    found = pipelines([pipeline("out", stream="orders")], SPEC, {})
+    assert found.faults["out"] == (
+        "spec.stream: 'orders' is not a stream of the affiliate, which has events; name one of "
+        "them, or add it to its spec.streams."
+    )
+
+
+def test_a_pipeline_that_is_being_deleted_is_not_declared_any_more() -> None:
+    document = pipeline("out")
+    document["metadata"]["deletionTimestamp"] = "2026-11-28T00:00:00Z"
+    found = pipelines([document], SPEC, there("out"))
+    assert (found.taken, found.faults) == ((), {})
+
+
+@pytest.mark.parametrize(
+    ("value", "why"), [("the CRM moves", "the CRM moves"), ("", "no reason is given")]
+)
+def test_a_pipeline_is_paused_by_its_annotation(value: str, why: str) -> None:
+    document = pipeline("out")
+    document["metadata"]["annotations"] = {PAUSED: value}
+    assert pipelines([document], SPEC, {}).taken[0].paused == why
+
+
+def test_of_two_with_one_host_the_older_has_it() -> None:
+    older = served("zeta", "2026-01-01T00:00:00Z", "shop.example")
+    younger = served("acme", "2026-02-01T00:00:00Z", "other.example", "shop.example")
+
+    assert host_conflict(older, [younger, older], TEMPLATE) == ""
+    assert host_conflict(younger, [younger, older], TEMPLATE) == (
+        "The host 'shop.example' belongs to affiliate 'zeta', which was there before; take it out "
+        "of spec.ingest.hosts of one of them."
+    )
+
+
+def test_the_host_of_the_template_can_be_taken_by_another_too() -> None:
+    taken = served("zeta", "2026-01-01T00:00:00Z", "acme.track.example.com")
+    plain = affiliate("acme")
+    plain["metadata"] |= {"creationTimestamp": "2026-02-01T00:00:00Z"}
+    assert hosts_of(plain, TEMPLATE) == ["acme.track.example.com"]
+    assert "'zeta'" in host_conflict(plain, [plain, taken], TEMPLATE)
+
+
+def test_what_was_pinned_counts_before_the_default() -> None:
+    document = served("acme", "")
+    assert (id_of(document), namespace_of(document)) == ("acme-acme-uid", "trackmate-acme")
+    document["status"] = {"id": "acme-pinned", "namespace": "elsewhere"}
+    assert (id_of(document), namespace_of(document)) == ("acme-pinned", "elsewhere")
+    document["spec"] |= {"id": "af-1", "namespace": "written"}
+    assert (id_of(document), namespace_of(document)) == ("af-1", "written")
+
+
+def test_passwords_and_the_book_come_back_from_the_secrets() -> None:
+    one = tenant(pipelines=("out",))
+    found = {ref(d): d for d in objects(one, platform())}
+    assert passwords_of(found) == one.passwords
+    assert book_of(found[Ref(SECRET, "acme-keys", one.namespace)]) == one.book
+
+
+@pytest.mark.parametrize("data", [{}, {"book.json": "bm90IGpzb24="}, None])
+def test_a_book_that_was_changed_by_hand_is_not_taken_for_an_empty_one(data: Any) -> None:
+    with pytest.raises(ValueError, match=r".+"):
+        book_of({"data": data})

@@ -1,0 +1,289 @@
+"""
+Deleting an affiliate: nothing that it stored is lost unless somebody confirmed it, nobody can log
+in any more, and the same YAML brings all of it back.
+"""
+
+import json
+from base64 import b64encode
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from confluent_kafka import Consumer, Producer, TopicPartition
+
+from control_plane import ControlPlane, control_plane
+from kafka_broker import Cluster, kafka_brokers
+from mounting import files, keys
+from operating import (
+    SYSTEM,
+    Operating,
+    blocked,
+    condition,
+    operating,
+    ready,
+    start,
+    topics,
+    users,
+    wait_for,
+)
+from tenants import affiliate, pipeline
+from trackmate_contract.keybook import from_document, revoke, rotate, to_document
+from waiting_for import wait_until
+
+pytestmark = [pytest.mark.needs("cluster"), pytest.mark.needs("kafka"), pytest.mark.timeout(240)]
+
+
+@pytest.fixture(scope="module")
+def plane() -> Iterator[ControlPlane]:
+    with control_plane() as plane:
+        plane.install_crds()
+        plane.kubectl("create", "namespace", SYSTEM)
+        yield plane
+
+
+@pytest.fixture(scope="module")
+def kafka() -> Iterator[Cluster]:
+    with kafka_brokers(secured=True) as cluster:
+        yield cluster
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("operator")
+
+
+@pytest.fixture(scope="module")
+def operator(plane: ControlPlane, kafka: Cluster, home: Path) -> Iterator[Operating]:
+    with operating(home, plane, kafka) as running:
+        yield running
+
+
+def store(kafka: Cluster, topic: str) -> None:
+    """Data that must not be lost."""
+    producer = Producer(kafka.settings())
+    producer.produce(topic, b"precious")
+    assert producer.flush(20) == 0
+
+
+def stored(kafka: Cluster, topic: str) -> int:
+    consumer = Consumer({**kafka.settings(), "group.id": "looks"})
+    try:
+        partitions = kafka.admin().list_topics(topic, timeout=10).topics[topic].partitions
+        ends = [
+            consumer.get_watermark_offsets(TopicPartition(topic, one), timeout=10)
+            for one in partitions
+        ]
+    finally:
+        consumer.close()
+    return sum(high - low for low, high in ends)
+
+
+def applied(plane: ControlPlane, name: str, **spec: Any) -> Any:
+    plane.apply(affiliate(name, **spec))
+    return ready(plane, name)
+
+
+def delete(plane: ControlPlane, name: str, how: str = "background") -> None:
+    plane.kubectl("delete", "affiliate", name, f"--cascade={how}", "--timeout=60s")
+
+
+@pytest.mark.parametrize("how", ["background", "foreground", "orphan"])
+def test_a_deleted_affiliate_loses_no_data_and_its_yaml_brings_it_back(
+    plane: ControlPlane, kafka: Cluster, operator: Operating, how: str
+) -> None:
+    """foreground is what Argo CD does when it prunes."""
+    name = f"kept-{how}"
+    applied(plane, name, id="af-1")
+    plane.apply(pipeline("out", f"trackmate-{name}"))
+    wait_for(lambda: plane.read("pipeline", "out", "-n", f"trackmate-{name}"))
+    store(kafka, f"{name}.events")
+    before = keys(plane, name)
+
+    delete(plane, name, how)
+
+    assert not [user for user in users(kafka) if user.startswith(name)], "nobody logs in any more"
+    assert stored(kafka, f"{name}.events") == 1
+    plane.kubectl("get", "pipeline", "out", "-n", f"trackmate-{name}")
+    left = {one["metadata"]["name"] for one in _secrets(plane, name)}
+    assert left == {f"{name}-keys"}
+    record = files(plane, "configmap", f"retained-{name}", SYSTEM)["retained.json"]
+    assert json.loads(record)["topics"] == [f"{name}.events", f"{name}.out.dead"]
+
+    applied(plane, name, id="af-1")
+    assert keys(plane, name) == before
+    assert stored(kafka, f"{name}.events") == 1
+    wait_until(lambda: f"{name}.out" in users(kafka), "the pipeline's user is back")
+
+
+def _secrets(plane: ControlPlane, name: str) -> list[Any]:
+    found: list[Any] = plane.read("secret", "-n", f"trackmate-{name}")["items"]
+    return found
+
+
+def test_another_id_is_refused_and_told_which_to_set(
+    plane: ControlPlane, kafka: Cluster, operator: Operating
+) -> None:
+    applied(plane, "reused", id="af-old")
+    store(kafka, "reused.events")
+    delete(plane, "reused")
+    plane.apply(affiliate("reused", id="af-new"))
+
+    message = blocked(plane, "reused", "NameConflict")
+
+    assert message == (
+        "The data under the name 'reused' belongs to the id 'af-old', not to 'af-new'; make the "
+        "Affiliate with spec.id: af-old to take it over, or choose another name."
+    )
+    assert not [user for user in users(kafka) if user.startswith("reused")]
+    delete(plane, "reused")
+    assert stored(kafka, "reused.events") == 1, "whoever had the name in vain takes nothing along"
+    applied(plane, "reused", id="af-old")
+
+
+def test_without_an_id_in_the_yaml_the_message_names_the_one_that_was_made(
+    plane: ControlPlane, operator: Operating
+) -> None:
+    made = applied(plane, "unnamed")["status"]["id"]
+    before = keys(plane, "unnamed")
+    delete(plane, "unnamed")
+    plane.apply(affiliate("unnamed"))
+    assert f"spec.id: {made} to take it over" in blocked(plane, "unnamed", "NameConflict")
+    delete(plane, "unnamed")
+    applied(plane, "unnamed", id=made)
+    assert keys(plane, "unnamed") == before
+
+
+def test_data_is_removed_only_when_it_was_confirmed(
+    plane: ControlPlane, kafka: Cluster, operator: Operating
+) -> None:
+    applied(plane, "removed", deletionPolicy="Delete")
+    store(kafka, "removed.events")
+    plane.kubectl("delete", "affiliate", "removed", "--wait=false")
+
+    found = wait_for(
+        lambda: plane.read("affiliate", "removed"), about="Deleting", reason="NotConfirmed"
+    )
+
+    assert (
+        "annotate the Affiliate trackmate.io/confirm-delete=removed"
+        in (condition(found, "Deleting")[2])
+    )
+    assert stored(kafka, "removed.events") == 1
+    plane.kubectl("annotate", "affiliate", "removed", "trackmate.io/confirm-delete=removed")
+    plane.kubectl("wait", "--for=delete", "affiliate/removed", "--timeout=60s")
+    assert "removed.events" not in topics(kafka)
+    wait_until(
+        lambda: plane.tried("get", "namespace", "trackmate-removed").returncode != 0,
+        "the namespace that was made here goes too",
+        seconds=60,
+    )
+    applied(plane, "removed", id="another")
+
+
+def test_a_namespace_that_was_handed_over_is_never_removed(
+    plane: ControlPlane, operator: Operating
+) -> None:
+    labels = {"trackmate.io/affiliate": "guest"}
+    metadata = {"name": "trackmate-guest", "labels": labels}
+    plane.apply({"apiVersion": "v1", "kind": "Namespace", "metadata": metadata})
+    applied(plane, "guest", deletionPolicy="Delete")
+    plane.kubectl("annotate", "affiliate", "guest", "trackmate.io/confirm-delete=guest")
+    delete(plane, "guest")
+    found = plane.read("namespace", "trackmate-guest")
+    assert "deletionTimestamp" not in found["metadata"]
+
+
+def test_a_namespace_that_somebody_deletes_is_made_anew_with_the_same_keys(
+    plane: ControlPlane, kafka: Cluster, operator: Operating
+) -> None:
+    applied(plane, "emptied", id="af-7")
+    store(kafka, "emptied.events")
+    before = keys(plane, "emptied")
+
+    plane.kubectl("delete", "namespace", "trackmate-emptied", "--timeout=60s")
+
+    wait_until(
+        lambda: (
+            plane.tried("get", "secret", "emptied-keys", "-n", "trackmate-emptied").returncode == 0
+        ),
+        "it is made anew",
+        seconds=60,
+    )
+    ready(plane, "emptied")
+    assert keys(plane, "emptied") == before
+    assert stored(kafka, "emptied.events") == 1
+
+
+def test_a_finalizer_that_was_removed_by_hand_lets_no_data_go(
+    plane: ControlPlane, kafka: Cluster, operator: Operating
+) -> None:
+    applied(plane, "forced", id="af-8")
+    store(kafka, "forced.events")
+    before = keys(plane, "forced")
+    plane.kubectl("delete", "affiliate", "forced", "--wait=false")
+    plane.tried(
+        *("patch", "affiliate", "forced", "--type=merge"),
+        *("-p", '{"metadata":{"finalizers":null}}'),
+    )
+    plane.kubectl("wait", "--for=delete", "affiliate/forced", "--timeout=60s")
+    assert stored(kafka, "forced.events") == 1
+    applied(plane, "forced", id="af-8")
+    assert keys(plane, "forced") == before
+
+
+def test_an_affiliate_that_is_created_and_deleted_at_once_leaves_nobody_behind(
+    plane: ControlPlane, kafka: Cluster, operator: Operating
+) -> None:
+    plane.apply(affiliate("brief", id="af-9"))
+    delete(plane, "brief")
+    assert not [user for user in users(kafka) if user.startswith("brief")]
+
+
+def test_a_rotated_and_revoked_key_stays_so_when_its_secret_is_gone(
+    plane: ControlPlane, operator: Operating
+) -> None:
+    """As `trackmate keys rotate` and `revoke` write it: into the Secret's book."""
+    spec = {"keys": [{"name": "web", "use": "Browser"}, {"name": "app", "use": "Browser"}]}
+    applied(plane, "turned", ingest=spec)
+    first = keys(plane, "turned")
+    book = from_document(
+        json.loads(files(plane, "secret", "turned-keys", "trackmate-turned")["book.json"])
+    )
+    book = rotate(revoke(book, "app", now_ms=1), "web", now_ms=2, grace_ms=10**9)
+    encoded = b64encode(json.dumps(to_document(book)).encode()).decode()
+    plane.kubectl(
+        *("patch", "secret", "turned-keys", "-n", "trackmate-turned", "--type=merge"),
+        *("-p", json.dumps({"data": {"book.json": encoded}})),
+    )
+    wait_until(lambda: list(keys(plane, "turned")) == ["web"], "the other key is gone")
+    rotated = keys(plane, "turned")
+    assert rotated["web"] != first["web"]
+
+    plane.kubectl("delete", "secret", "turned-keys", "-n", "trackmate-turned")
+
+    wait_until(
+        lambda: (
+            plane.tried("get", "secret", "turned-keys", "-n", "trackmate-turned").returncode == 0
+        ),
+        "it is made anew",
+    )
+    assert keys(plane, "turned") == rotated
+
+
+@pytest.mark.timeout(400)
+def test_crds_that_are_deleted_take_no_data_along(
+    plane: ControlPlane, kafka: Cluster, operator: Operating, home: Path
+) -> None:
+    """The last test of this module: the operator ends with what it watches, and begins anew."""
+    applied(plane, "survivor", id="af-10")
+    store(kafka, "survivor.events")
+    before = keys(plane, "survivor")
+    plane.kubectl("delete", "crd", "affiliates.trackmate.io", "--timeout=120s")
+    assert stored(kafka, "survivor.events") == 1
+    assert not [user for user in users(kafka) if user.startswith("survivor")]
+    plane.install_crds()
+    if operator.process.poll() is not None:
+        operator.process = start(home, plane, kafka).process
+    applied(plane, "survivor", id="af-10")
+    assert keys(plane, "survivor") == before
