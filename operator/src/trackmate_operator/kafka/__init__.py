@@ -1,0 +1,1 @@
+"""Topics, users and the registry, on any Kafka."""
