@@ -3,7 +3,7 @@ How the topics and users of affiliates are made: by the operator itself (`kafka/
 Strimzi (`kafka/strimzi.py`).
 """
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -26,8 +26,6 @@ class Kept:
     """Topics and users that cannot be made so: a sentence each, with the cure."""
     awaited: Mapping[str, str] = field(default_factory=dict)
     """Those that somebody else is still to make: a sentence each, that names who."""
-    users: Collection[str] = ()
-    """The users that were wanted: of a name in `faults` and `awaited`, whether it is one."""
     changed: Sequence[str] = ()
     """What this pass changed, in words, each a line of an Event."""
 

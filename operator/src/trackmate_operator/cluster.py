@@ -56,6 +56,11 @@ class Cluster:
         """By the kubeconfig of the environment, or the pod's service account."""
         return cls(await api())
 
+    async def close(self) -> None:
+        session = self._api._session  # noqa: SLF001 - kr8s closes it nowhere
+        if session is not None:
+            await session.aclose()
+
     async def get(self, wanted: Ref) -> Document | None:
         try:
             found: Document = await self._ask(

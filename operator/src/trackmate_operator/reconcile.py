@@ -40,7 +40,7 @@ from trackmate_operator.kinds import AFFILIATE, PIPELINE, SECRET, Ref
 from trackmate_operator.owning import Ownership
 from trackmate_operator.piping import pipeline_status
 from trackmate_operator.plan.affiliate import objects
-from trackmate_operator.plan.kafka import wanted
+from trackmate_operator.plan.kafka import ingest_user, pipeline_user, wanted
 from trackmate_operator.platform import Platform
 from trackmate_operator.registration import Registration
 from trackmate_operator.report import ACCEPTED, CREDENTIALS, NAMESPACE, TOPICS, Report
@@ -122,7 +122,7 @@ class Reconciler:
 
         resting = self._drift.resting(name)
         done = await apply(self._cluster, objects(tenant, self._platform), there, resting=resting)
-        await self._report(found, done, kept, report)
+        await self._report(found, tenant, done, kept, report)
         for document in documents:
             await say(
                 self._cluster,
@@ -242,12 +242,14 @@ class Reconciler:
             )
         return owned.kept
 
-    async def _report(self, found: Document, done: Applied, kept: Kept, report: Report) -> None:
+    async def _report(
+        self, found: Document, tenant: Tenant, done: Applied, kept: Kept, report: Report
+    ) -> None:
         name = found["metadata"]["name"]
         for one, fault in done.faults.items():
             about = CREDENTIALS if one.kind == SECRET else NAMESPACE
             report.add(bad(about, "Conflict", fault))
-        _report_kafka(kept, name, report)
+        _report_kafka(kept, tenant, report)
         report.add(good(TOPICS, "All topics are there."))
         report.add(good(CREDENTIALS, "All keys and users are there."))
         for one, who in done.mended.items():
@@ -300,15 +302,15 @@ def _passwords(
     }
 
 
-def _report_kafka(kept: Kept, affiliate: str, report: Report) -> None:
+def _report_kafka(kept: Kept, tenant: Tenant, report: Report) -> None:
+    users = {
+        ingest_user(tenant.name),
+        *(pipeline_user(tenant.name, one.name) for one in tenant.pipelines),
+    }
     for name, fault in kept.faults.items():
-        report.add(bad(_about(name, kept), "KafkaRefused", fault))
+        report.add(bad(CREDENTIALS if name in users else TOPICS, "KafkaRefused", fault))
     for name, sentence in kept.awaited.items():
-        report.add(unknown(_about(name, kept), "KafkaAwaited", sentence))
-
-
-def _about(name: str, kept: Kept) -> str:
-    return CREDENTIALS if name in kept.users else TOPICS
+        report.add(unknown(CREDENTIALS if name in users else TOPICS, "KafkaAwaited", sentence))
 
 
 def _listed(refs: Iterable[Ref]) -> str:
