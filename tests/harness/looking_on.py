@@ -3,7 +3,6 @@ The operator's reconcile in this process, on a real control plane and a real Kaf
 can end it between any two steps.
 """
 
-import asyncio
 import os
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -52,7 +51,7 @@ class Fuse:
 _STEPS = {
     Cluster: ("apply", "apply_status", "create", "replace", "patch", "delete"),
     Admin: (
-        *("create", "grow", "configure", "delete", "set_password", "drop_password"),
+        *("create", "grow", "configure", "delete", "set_passwords", "drop_password"),
         *("allow", "disallow", "limit"),
     ),
     Registry: ("save", "forget"),
@@ -126,8 +125,9 @@ async def looking_on(
     os.environ["KUBECONFIG"] = str(plane.kubeconfig)
     configuration = load(settings(home, kafka, **more), {})
     admin = Admin(configuration.access)
+    cluster = await Cluster.reached()
     try:
-        yield LookingOn(await Cluster.reached(), admin, configuration.platform)
+        yield LookingOn(cluster, admin, configuration.platform)
     finally:
-        admin.close()
-        await asyncio.sleep(0)  # a connection is closed by the loop
+        await admin.close()
+        await cluster.close()

@@ -241,7 +241,7 @@ def test_an_affiliate_that_is_created_and_deleted_at_once_leaves_nobody_behind(
 
 
 def test_a_rotated_and_revoked_key_stays_so_when_its_secret_is_gone(
-    plane: ControlPlane, operator: Operating
+    plane: ControlPlane, kafka: Cluster, operator: Operating, home: Path
 ) -> None:
     """As `trackmate keys rotate` and `revoke` write it: into the Secret's book."""
     spec = {"keys": [{"name": "web", "use": "Browser"}, {"name": "app", "use": "Browser"}]}
@@ -260,13 +260,16 @@ def test_a_rotated_and_revoked_key_stays_so_when_its_secret_is_gone(
     rotated = keys(plane, "turned")
     assert rotated["web"] != first["web"]
 
+    operator.kill()
     plane.kubectl("delete", "secret", "turned-keys", "-n", "trackmate-turned")
+    operator.process = start(home, plane, kafka).process
 
     wait_until(
         lambda: (
             plane.tried("get", "secret", "turned-keys", "-n", "trackmate-turned").returncode == 0
         ),
         "it is made anew",
+        seconds=60,
     )
     assert keys(plane, "turned") == rotated
 

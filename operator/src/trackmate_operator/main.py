@@ -37,10 +37,12 @@ class _Reached:
 @asynccontextmanager
 async def _reached(configuration: Configuration) -> AsyncIterator[_Reached]:
     admin = Admin(configuration.access)
+    cluster = await Cluster.reached()
     try:
-        yield _Reached(await Cluster.reached(), admin)
+        yield _Reached(cluster, admin)
     finally:
-        admin.close()
+        await admin.close()
+        await cluster.close()
 
 
 async def _start(settings: Path) -> int:
