@@ -75,8 +75,13 @@ def settings(home: Path, kafka: Kafka, **more: Any) -> Path:
     return file
 
 
-def start(home: Path, plane: Cluster, kafka: Kafka, **more: Any) -> Operating:
-    """Return once it runs; whether it leads is another matter."""
+def start(
+    home: Path, plane: Cluster, kafka: Kafka, *, as_: Path | None = None, **more: Any
+) -> Operating:
+    """
+    Return once it runs; whether it leads is another matter. `as_` is another's kubeconfig than the
+    administrator's.
+    """
     file = settings(home, kafka, **more)
     log_file = home / f"log-{len([*home.glob('log-*')])}"
     with log_file.open("wb") as log:
@@ -84,7 +89,7 @@ def start(home: Path, plane: Cluster, kafka: Kafka, **more: Any) -> Operating:
             [PROGRAM, "--settings", str(file)],
             stdout=log,
             stderr=log,
-            env={**os.environ, "KUBECONFIG": str(plane.kubeconfig)},
+            env={**os.environ, "KUBECONFIG": str(as_ or plane.kubeconfig)},
         )
     running = Operating(process, log_file)
 

@@ -1,0 +1,182 @@
+"""
+What the operator may do on the cluster: enough for all of its work, and nothing that it was not
+seen to use, by the API server's own log.
+"""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from control_plane import ControlPlane, control_plane
+from kafka_broker import Cluster, kafka_brokers
+from operating import SYSTEM, operating, ready, wait_for
+from tenants import affiliate, pipeline
+from trackmate_operator.plan.access import ROLES
+from waiting_for import wait_until
+
+pytestmark = [pytest.mark.needs("cluster"), pytest.mark.needs("kafka"), pytest.mark.timeout(240)]
+
+RBAC = Path(__file__).parents[2] / "charts/trackmate/files/rbac.yaml"
+ACCOUNT = f"system:serviceaccount:{SYSTEM}:trackmate-operator"
+
+Use = tuple[str, str, str]
+"""Group, resource with its subresource, verb."""
+
+
+def allowed() -> dict[str, set[Use]]:
+    """What the file gives, by the role's kind."""
+    found: dict[str, set[Use]] = {}
+    for document in yaml.safe_load_all(RBAC.read_text()):
+        for rule in document.get("rules", []):
+            found.setdefault(document["kind"], set()).update(
+                (group, resource, verb)
+                for group in rule["apiGroups"]
+                for resource in rule["resources"]
+                for verb in rule["verbs"]
+            )
+    return found
+
+
+def handed_on() -> set[Use]:
+    """What it holds for the roles of an affiliate's people alone."""
+    return {
+        (group, resource, verb)
+        for rules in ROLES.values()
+        for rule in rules
+        for group in rule["apiGroups"]
+        for resource in rule["resources"]
+        for verb in rule["verbs"]
+    }
+
+
+@pytest.fixture(scope="module")
+def plane() -> Iterator[ControlPlane]:
+    with control_plane(audited=True) as plane:
+        plane.install_crds()
+        plane.kubectl("create", "namespace", SYSTEM)
+        plane.kubectl("create", "serviceaccount", "trackmate-operator", "-n", SYSTEM)
+        plane.kubectl("apply", "-f", str(RBAC))
+        yield plane
+
+
+@pytest.fixture(scope="module")
+def kafka() -> Iterator[Cluster]:
+    with kafka_brokers(secured=True) as cluster:
+        yield cluster
+
+
+def requests(plane: ControlPlane) -> Iterator[dict[str, Any]]:
+    for line in (plane.home / "audit.log").read_text().splitlines():
+        request = json.loads(line)
+        if request["user"]["username"] == ACCOUNT and request["stage"] == "ResponseComplete":
+            yield request
+
+
+def used(plane: ControlPlane) -> set[Use]:
+    found = set()
+    for request in requests(plane):
+        about = request.get("objectRef")
+        if about:
+            parts = [about["resource"], about.get("subresource", "")]
+            resource = "/".join(filter(None, parts))
+            found.add((about.get("apiGroup", ""), resource, request["verb"]))
+    return found
+
+
+def test_its_rights_are_those_that_it_uses(
+    plane: ControlPlane, kafka: Cluster, tmp_path: Path
+) -> None:
+    account = plane.service_account(SYSTEM, "trackmate-operator")
+    access = [
+        {"role": role, "subjects": [{"kind": "Group", "name": "g"}]}
+        for role in ("Viewer", "Editor")
+    ]
+    with operating(tmp_path, plane, kafka, as_=account) as operator:
+        plane.apply(affiliate("righted", access=access))
+        ready(plane, "righted")
+        plane.apply(pipeline("out", "trackmate-righted"))
+        wait_for(lambda: plane.read("pipeline", "out", "-n", "trackmate-righted"))
+        for kind, name, patch in _WIDENED:
+            mended = len(operator.said("mended"))
+            plane.kubectl(
+                *("patch", kind, name, "-n", "trackmate-righted", "--type=merge"),
+                *("-p", json.dumps(patch)),
+            )
+            wait_until(lambda so_far=mended: len(operator.said("mended")) > so_far, "mended")
+        plane.kubectl("delete", "pipeline", "out", "-n", "trackmate-righted")
+        plane.apply(affiliate("righted", deletionPolicy="Delete"))
+        ready(plane, "righted")
+        plane.kubectl("annotate", "affiliate", "righted", "trackmate.io/confirm-delete=righted")
+        plane.kubectl("delete", "affiliate", "righted", "--timeout=60s")
+
+    refused = [
+        (request["verb"], request.get("objectRef"))
+        for request in requests(plane)
+        if request["responseStatus"]["code"] == 403
+    ]
+    assert not refused
+    given = set.union(*allowed().values())
+    assert used(plane) <= given, "RBAC let it pass, so the file is read wrongly"
+    unused = given - used(plane) - handed_on()
+    assert not unused - _SELDOM, "\n".join(map(str, sorted(unused - _SELDOM)))
+
+
+_WIDENED: list[tuple[str, str, Any]] = [
+    ("networkpolicy", "trackmate-deny", {"spec": {"ingress": [{}]}}),
+    ("secret", "righted-keys", {"stringData": {"more": "1"}}),
+    ("configmap", "trackmate-ingest", {"data": {"more": "1"}}),
+    ("resourcequota", "trackmate", {"spec": {"hard": {"count/pods": "1"}}}),
+    ("limitrange", "trackmate", {"spec": {"limits": [{"type": "Pod", "max": {"cpu": "1"}}]}}),
+    (
+        "role",
+        "trackmate-viewer",
+        {"aggregationRule": None, "rules": []},
+    ),
+    ("rolebinding", "trackmate-viewer", {"subjects": None}),
+]
+
+_MADE = {
+    ("", "namespaces"),
+    ("", "secrets"),
+    ("", "configmaps"),
+    ("", "resourcequotas"),
+    ("", "limitranges"),
+    ("networking.k8s.io", "networkpolicies"),
+    ("rbac.authorization.k8s.io", "roles"),
+    ("rbac.authorization.k8s.io", "rolebindings"),
+}
+_SELDOM: set[Use] = {
+    *((group, resource, "create") for group, resource in _MADE),  # apply asks for it, as patch
+    ("", "resourcequotas", "delete"),  # when another version plans one less
+    ("", "limitranges", "delete"),
+    ("networking.k8s.io", "networkpolicies", "delete"),
+}
+"""What the log does not show, or not of one version."""
+
+
+def test_without_create_an_apply_makes_nothing(plane: ControlPlane) -> None:
+    """Why `create` is given though the log only ever shows `patch`."""
+    plane.kubectl("create", "serviceaccount", "patcher", "-n", SYSTEM)
+    plane.kubectl("create", "clusterrole", "patcher", "--verb=patch", "--resource=namespaces")
+    plane.kubectl(
+        *("create", "clusterrolebinding", "patcher", "--clusterrole=patcher"),
+        f"--serviceaccount={SYSTEM}:patcher",
+    )
+    account = plane.service_account(SYSTEM, "patcher")
+    document = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "not-made"}}
+    said = plane.refused(
+        "apply", "--server-side", "-f", "-", input=json.dumps(document), as_=account
+    )
+    assert "cannot create" in said or "Forbidden" in said
+
+
+def test_nobody_can_raise_themselves_by_it() -> None:
+    for group, resource, verb in set.union(*allowed().values()):
+        assert "*" not in {group, resource, verb}
+        assert verb not in {"escalate", "bind", "impersonate", "deletecollection"}
+        assert resource not in {"pods/exec", "pods/attach", "serviceaccounts/token"}
+    assert handed_on() <= allowed()["ClusterRole"], "what it gives, it must have"
