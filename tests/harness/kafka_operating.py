@@ -21,7 +21,7 @@ ROOT = b"a root secret of thirty-two bytes"
 WRITES = frozenset(
     (
         *("create", "grow", "configure", "delete"),
-        *("set_password", "drop_password", "allow", "disallow", "limit"),
+        *("set_passwords", "drop_password", "allow", "disallow", "limit"),
     )
 )
 

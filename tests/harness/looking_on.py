@@ -3,6 +3,7 @@ The operator's reconcile in this process, on a real control plane and a real Kaf
 can end it between any two steps.
 """
 
+import asyncio
 import os
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -14,18 +15,19 @@ from cluster_access import Cluster as Plane
 from kafka_broker import Cluster as Kafka
 from operating import settings
 from trackmate_operator.clock import Clock
-from trackmate_operator.cluster import Cluster, Stale
+from trackmate_operator.cluster import Cluster, Stale, Unanswered
 from trackmate_operator.configuration import load
 from trackmate_operator.deleting import Deletion
 from trackmate_operator.kafka.admin import Admin
 from trackmate_operator.kafka.direct import Direct
 from trackmate_operator.kafka.registry import Registry
-from trackmate_operator.kinds import AFFILIATE
+from trackmate_operator.kinds import AFFILIATE, PIPELINE
 from trackmate_operator.owning import Ownership
 from trackmate_operator.platform import Platform
 from trackmate_operator.reconcile import Reconciler, Unfinished
 
 _ENOUGH = 10
+_SERVED_S = 20
 
 
 class Died(BaseException):
@@ -118,6 +120,16 @@ def _again(admin: Admin) -> Admin:
     return admin
 
 
+async def _serves(cluster: Cluster) -> bool:
+    """Whether the custom resources can be asked for; a moment after they are installed."""
+    try:
+        await cluster.list(AFFILIATE)
+        await cluster.list(PIPELINE)
+    except Unanswered:
+        return False
+    return True
+
+
 @asynccontextmanager
 async def looking_on(
     home: Path, plane: Plane, kafka: Kafka, **more: Any
@@ -126,6 +138,9 @@ async def looking_on(
     configuration = load(settings(home, kafka, **more), {})
     admin = Admin(configuration.access)
     cluster = await Cluster.reached()
+    async with asyncio.timeout(_SERVED_S):
+        while not await _serves(cluster):  # noqa: ASYNC110 - nobody tells
+            await asyncio.sleep(0.1)
     try:
         yield LookingOn(cluster, admin, configuration.platform)
     finally:

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import yaml
+from confluent_kafka import Consumer, Producer, TopicPartition
 
 from cluster_access import Cluster
 from kafka_broker import ADMIN, PASSWORD
@@ -167,3 +168,23 @@ def users(kafka: Kafka) -> set[str]:
 
 def topics(kafka: Kafka) -> set[str]:
     return set(kafka.admin().list_topics(timeout=10).topics)
+
+
+def store(kafka: Kafka, topic: str) -> None:
+    """Data that must not be lost."""
+    producer = Producer(kafka.settings())
+    producer.produce(topic, b"precious")
+    assert producer.flush(20) == 0
+
+
+def stored(kafka: Kafka, topic: str) -> int:
+    consumer = Consumer({**kafka.settings(), "group.id": "looks"})
+    try:
+        partitions = kafka.admin().list_topics(topic, timeout=10).topics[topic].partitions
+        ends = [
+            consumer.get_watermark_offsets(TopicPartition(topic, one), timeout=10)
+            for one in partitions
+        ]
+    finally:
+        consumer.close()
+    return sum(high - low for low, high in ends)

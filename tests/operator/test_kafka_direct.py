@@ -54,7 +54,7 @@ def run(cluster: Cluster, tmp_path: Path) -> Iterator[Run]:
             try:
                 return await work(Watched(admin))
             finally:
-                admin.close()
+                await admin.close()
 
         return asyncio.run(whole())
 
@@ -287,7 +287,7 @@ def test_the_operators_own_user_is_never_removed(cluster: Cluster, tmp_path: Pat
         admin = Admin(access(cluster, tmp_path, "acme.operator", "own"))
         await Watched(admin).direct().revoke(NAME)
         found = await standing(admin, NAME, [])
-        admin.close()
+        await admin.close()
         return found
 
     assert [*asyncio.run(revoked())["passwords"]] == ["acme.operator"]

@@ -48,7 +48,7 @@ def test_brokers_that_are_down_are_said_and_it_goes_on_when_they_are_back(tmp_pa
             broker.start()
             await asyncio.to_thread(cluster.wait)
             again = await healed(direct, first.passwords)
-            admin.close()
+            await admin.close()
             return cluster.brokers[0].port, [str(kept.value), str(asked.value)], first, again
 
         port, said, first, again = asyncio.run(run())
@@ -81,7 +81,7 @@ def test_a_wrong_password_is_said_and_a_right_one_taken(cluster: Cluster, tmp_pa
         admin.renew(access(cluster, tmp_path))
         assert await admin.topics(["acme.events"]) == {}
         assert "admin" in await admin.passwords(None)
-        admin.close()
+        await admin.close()
         return said
 
     for sentence in asyncio.run(run()):
@@ -97,7 +97,7 @@ def test_it_speaks_tls_and_takes_no_other_certificate(tmp_path: Path) -> None:
         async def run() -> tuple[Any, list[str]]:
             admin = Admin(access(cluster, tmp_path))
             found = await admin.passwords(None), await admin.cluster_id()
-            admin.close()
+            await admin.close()
             cluster.ca_file = other
             admin = Admin(access(cluster, tmp_path))
             said = []
@@ -105,12 +105,21 @@ def test_it_speaks_tls_and_takes_no_other_certificate(tmp_path: Path) -> None:
                 with pytest.raises(Down) as down:
                     await asking
                 said.append(str(down.value))
-            admin.close()
+            await admin.close()
             return found, said
 
         (users, cluster_id), said = asyncio.run(run())
     assert (users, bool(cluster_id)) == ({"admin": {2: 4096}}, True)
     assert all("shows a certificate that cannot be accepted" in one for one in said)
+
+
+def test_a_kafka_that_asks_for_no_rights_is_said(tmp_path: Path) -> None:
+    with kafka_brokers() as open_to_all, pytest.raises(Down) as down:
+        asyncio.run(lived(access(open_to_all, tmp_path)))
+    assert str(down.value) == (
+        "Kafka has no authorizer, so that every user may do everything; set authorizer.class.name "
+        "on its brokers and controllers."
+    )
 
 
 CLUSTER_RIGHTS = ("Alter", "AlterConfigs")
@@ -193,4 +202,4 @@ async def lived(user: Access) -> None:
         await direct.revoke(NAME)
         await direct.drop(NAME, TOPICS)
     finally:
-        admin.close()
+        await admin.close()

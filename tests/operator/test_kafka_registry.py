@@ -59,7 +59,7 @@ def run(cluster: Cluster, tmp_path: Path) -> Iterator[Callable[[Work], Any]]:
                 return await work(admin, registry)
             finally:
                 await registry.close()
-                admin.close()
+                await admin.close()
 
         return asyncio.run(whole())
 
@@ -164,10 +164,39 @@ def test_a_cancelled_save_is_whole_or_not_at_all_and_the_next_one_works(run: Run
     assert read["globex"] == GLOBEX
 
 
+def test_many_at_once_share_transactions_and_each_hears_of_its_own(
+    run: Run, cluster: Cluster
+) -> None:
+    async def many(admin: Admin, registry: Registry) -> Any:
+        await registry.open()
+        names = [f"a{number}" for number in range(200)]
+        await asyncio.gather(*(registry.save(Registration(name, "af-1")) for name in names))
+        held = dict(await registry.all())
+        leader = Registry(admin, KEPT)
+        await leader.open()
+        late = (registry.save(Registration(name, "af-2")) for name in names[:20])
+        faults = await asyncio.gather(*late, return_exceptions=True)
+        read = dict(await leader.all())
+        await leader.close()
+        return names, held, read, faults
+
+    names, held, read, faults = run(many)
+    assert [*held] == names
+    assert read == held
+    assert {type(fault) for fault in faults} <= {Fenced, Down}
+    assert Fenced in {type(fault) for fault in faults}
+    records = whole_topic(cluster.settings(), REGISTRY, partitions=1)
+    [last] = [one.offset() for one in records if one.key() == b"a199"]
+    assert last is not None
+    assert last < 220, "markers of transactions have offsets too"
+
+
 def test_fields_of_a_later_version_are_passed_over(run: Run, cluster: Cluster) -> None:
     async def opened(_: Admin, registry: Registry) -> Any:
         await registry.open()
-        put(cluster, b"acme", {"id": "af-1", "topics": {}, "retained": False, "pool": 3})
+        put(
+            cluster, b"acme", {"id": "af-1", "topics": {}, "book": [], "retained": False, "pool": 3}
+        )
         await registry.refresh()
         return await registry.find("acme")
 
@@ -192,7 +221,7 @@ def test_a_record_that_cannot_be_read_is_said_with_its_offset(
 ) -> None:
     async def opened(_: Admin, registry: Registry) -> str:
         await registry.open()
-        put(cluster, b"globex", {"id": "af-7", "topics": {}, "retained": False})
+        put(cluster, b"globex", {"id": "af-7", "topics": {}, "book": [], "retained": False})
         put(cluster, b"acme", value)
         with pytest.raises(Down) as down:
             await registry.refresh()
@@ -239,7 +268,7 @@ def test_brokers_that_are_down_are_said_and_it_opens_again(tmp_path: Path) -> No
             await registry.save(GLOBEX)
             found = dict(await registry.all())
             await registry.close()
-            admin.close()
+            await admin.close()
             return found
 
         assert asyncio.run(outage()) == {"acme": ACME, "globex": GLOBEX}
@@ -266,7 +295,7 @@ def test_the_rights_that_it_needs(cluster: Cluster, tmp_path: Path, missing: str
             await registry.save(ACME)
         finally:
             await registry.close()
-            admin.close()
+            await admin.close()
 
     if not missing:
         asyncio.run(used())

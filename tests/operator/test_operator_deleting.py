@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from confluent_kafka import Consumer, Producer, TopicPartition
 
 from control_plane import ControlPlane, control_plane
 from kafka_broker import Cluster, kafka_brokers
@@ -23,6 +22,8 @@ from operating import (
     operating,
     ready,
     start,
+    store,
+    stored,
     topics,
     users,
     wait_for,
@@ -57,26 +58,6 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def operator(plane: ControlPlane, kafka: Cluster, home: Path) -> Iterator[Operating]:
     with operating(home, plane, kafka) as running:
         yield running
-
-
-def store(kafka: Cluster, topic: str) -> None:
-    """Data that must not be lost."""
-    producer = Producer(kafka.settings())
-    producer.produce(topic, b"precious")
-    assert producer.flush(20) == 0
-
-
-def stored(kafka: Cluster, topic: str) -> int:
-    consumer = Consumer({**kafka.settings(), "group.id": "looks"})
-    try:
-        partitions = kafka.admin().list_topics(topic, timeout=10).topics[topic].partitions
-        ends = [
-            consumer.get_watermark_offsets(TopicPartition(topic, one), timeout=10)
-            for one in partitions
-        ]
-    finally:
-        consumer.close()
-    return sum(high - low for low, high in ends)
 
 
 def applied(plane: ControlPlane, name: str, **spec: Any) -> Any:

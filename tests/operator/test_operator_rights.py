@@ -5,6 +5,7 @@ seen to use, by the API server's own log.
 
 import json
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ import yaml
 
 from control_plane import ControlPlane, control_plane
 from kafka_broker import Cluster, kafka_brokers
-from operating import SYSTEM, operating, ready, wait_for
+from operating import SYSTEM, Operating, operating, ready, wait_for
 from tenants import affiliate, pipeline
 from trackmate_operator.plan.access import ROLES
 from waiting_for import wait_until
@@ -106,7 +107,7 @@ def test_its_rights_are_those_that_it_uses(
                 *("patch", kind, name, "-n", "trackmate-righted", "--type=merge"),
                 *("-p", json.dumps(patch)),
             )
-            wait_until(lambda so_far=mended: len(operator.said("mended")) > so_far, "mended")
+            wait_until(partial(_mended_more, operator, mended), f"{kind} is mended")
         plane.kubectl("delete", "pipeline", "out", "-n", "trackmate-righted")
         plane.apply(affiliate("righted", deletionPolicy="Delete"))
         ready(plane, "righted")
@@ -123,6 +124,10 @@ def test_its_rights_are_those_that_it_uses(
     assert used(plane) <= given, "RBAC let it pass, so the file is read wrongly"
     unused = given - used(plane) - handed_on()
     assert not unused - _SELDOM, "\n".join(map(str, sorted(unused - _SELDOM)))
+
+
+def _mended_more(operator: Operating, before: int) -> bool:
+    return len(operator.said("mended")) > before
 
 
 _WIDENED: list[tuple[str, str, Any]] = [

@@ -131,7 +131,7 @@ class Admin:
     async def _described(self, names: Sequence[str]) -> dict[str, Any]:
         if not names:
             return {}
-        topics = TopicCollection([*names])
+        topics = TopicCollection([*dict.fromkeys(names)])
         asked = self._client.describe_topics(topics, request_timeout=_ASKED_S)
         with self._allowed("Describe", _ALL_TOPICS):
             return await self._answers(asked, missing=KafkaError.UNKNOWN_TOPIC_OR_PART)

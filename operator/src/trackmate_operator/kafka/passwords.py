@@ -7,7 +7,7 @@ import hmac
 from base64 import b32encode
 from hashlib import sha256
 
-_DOMAIN = "trackmate kafka password"  # what no text of keybook.derive begins with and goes on as
+_DOMAIN = "trackmate kafka password"  # with it there are four fields; keybook.derive has three
 _LEAST, _STEPS = 4097, 1023  # neither 4096 nor 8192, which people and tools choose
 
 
