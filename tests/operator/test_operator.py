@@ -3,6 +3,7 @@ The operator on a real control plane with a real Kafka: one YAML makes a tenant,
 """
 
 import json
+from base64 import b64encode
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -363,6 +364,26 @@ def test_a_secret_of_that_name_that_is_not_ours_is_not_overwritten(
     assert held == {"theirs": "1"}
     plane.kubectl("delete", "secret", "secretive-keys", "-n", "trackmate-secretive")
     ready(plane, "secretive")
+
+
+def test_keys_that_were_changed_by_hand_are_said_and_not_replaced_by_new_ones(
+    plane: ControlPlane, operator: Operating
+) -> None:
+    plane.apply(affiliate("scribbled"))
+    ready(plane, "scribbled")
+    before = keys(plane, "scribbled")
+    where = ("secret", "scribbled-keys", "-n", "trackmate-scribbled")
+    nonsense = b64encode(b"[{}]").decode()
+    patch = json.dumps({"data": {"book.json": nonsense}})
+    plane.kubectl("patch", *where, "--type=merge", "-p", patch)
+
+    message = blocked(plane, "scribbled", "KeysUnreadable")
+
+    assert "delete the Secret: it is made anew as it was" in message
+    assert keys(plane, "scribbled") == before
+    plane.kubectl("delete", *where)
+    ready(plane, "scribbled")
+    assert keys(plane, "scribbled") == before
 
 
 def test_a_key_waits_for_its_secret_and_the_others_do_not(

@@ -109,7 +109,7 @@ def test_kafka_that_is_away_is_said_and_all_else_goes_on(
 
     message = blocked(plane, "dry", "KafkaDown", status="Unknown")
     assert "cannot be reached" in message or "answer" in message
-    plane.kubectl("get", "networkpolicy", "trackmate-deny", "-n", "trackmate-dry")
+    wait_until(lambda: _there(plane, "networkpolicy", "trackmate-deny", "dry"), "it is mended")
     wait_for(lambda: plane.read("affiliate", "parched"), about="NamespaceReady")
 
     broker.start()
@@ -117,6 +117,22 @@ def test_kafka_that_is_away_is_said_and_all_else_goes_on(
     ready(plane, "dry")
     ready(plane, "parched")
     assert keys(plane, "dry") == before
+
+
+def test_an_operator_that_starts_while_kafka_is_away_says_so_and_goes_on_when_it_is_back(
+    plane: ControlPlane, kafka: Cluster, home: Path
+) -> None:
+    [broker] = kafka.brokers
+    broker.kill()
+    with operating(home, plane, kafka) as operator:
+        plane.apply(affiliate("early"))
+        message = blocked(plane, "early", "KafkaDown", status="Unknown")
+        assert "cannot be reached" in message
+        assert operator.said("waits for Kafka")
+        wait_until(lambda: _there(plane, "networkpolicy", "trackmate-deny", "early"), "it is made")
+        broker.start()
+        kafka.wait()
+        ready(plane, "early")
 
 
 def test_an_affiliate_that_is_deleted_while_kafka_is_away_says_how_to_leave_it_behind(
@@ -215,6 +231,10 @@ def test_a_kill_leaves_nothing_half_made_and_nobody_behind(
     finally:
         if running.process.poll() is None:
             running.kill()
+
+
+def _there(plane: ControlPlane, kind: str, name: str, affiliate_name: str) -> bool:
+    return plane.tried("get", kind, name, "-n", f"trackmate-{affiliate_name}").returncode == 0
 
 
 def _is_there(plane: ControlPlane, name: str) -> bool:

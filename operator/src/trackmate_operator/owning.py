@@ -21,8 +21,13 @@ TOPICS = "TopicsReady"
 class Registry(Protocol):
     """Who has what. All methods raise Down."""
 
+    @property
+    def is_open(self) -> bool:
+        """Whether this process may write, for all it knows."""
+        ...
+
     async def open(self) -> None:
-        """Read all there is; to be done anew by whoever begins to work."""
+        """Read all there is, and be the one that writes; by whoever works, after any fault."""
         ...
 
     async def find(self, name: str) -> Registration | None:

@@ -59,6 +59,8 @@ class Operator:
         )
         self._watching = asyncio.Event()
         self._stopping = asyncio.Event()
+        self._opening = asyncio.Lock()
+        self._open_again_at = self._clock.elapsed_s()
         self._health = Health(self._figures.registry, self._clock.elapsed_s, self._unready)
 
     async def run(self) -> int:
@@ -102,7 +104,6 @@ class Operator:
         """Wait for the Lease, then work as long as it is held. Raises LeadershipLost."""
         await self._watching.wait()
         await self._leadership.gained()
-        await self._read_records()
         working = asyncio.create_task(self._queue.run(self._look))
         try:
             await self._leadership.keep()
@@ -111,18 +112,23 @@ class Operator:
             with contextlib.suppress(asyncio.CancelledError):
                 await working
 
-    async def _read_records(self) -> None:
-        """Who has what, as the one who worked before has left it."""
-        while True:
+    async def _open_records(self) -> None:
+        """
+        Read who has what, as the one who worked before has left it, and after any fault anew. As
+        long as that cannot be, all is done that does not need it.
+        """
+        async with self._opening:
+            now = self._clock.elapsed_s()
+            if self._records.is_open or now < self._open_again_at:
+                return
             try:
                 await self._records.open()
             except Down as why:
+                self._open_again_at = self._clock.elapsed_s() + _KAFKA_AGAIN_S
                 _log.warning("waits for Kafka", extra={"fields": {"fault": str(why)}})
-                await asyncio.sleep(_KAFKA_AGAIN_S)
-            else:
-                return
 
     async def _look(self, name: str) -> float | None:
+        await self._open_records()
         began, result = self._clock.elapsed_s(), "error"
         try:
             after = await self._reconciler.look(name)

@@ -115,7 +115,11 @@ class Reconciler:
         declared = pipelines(documents, affiliate.spec, there)
         registration = await self._claim(name, id_of(found), report)
         tenant = await self._tenant(found, affiliate, declared, report)
-        tenant = replace(tenant, book=self._book(tenant, there, registration))
+        secret = Ref(SECRET, keys_secret(name), namespace)
+        book = self._book(tenant, there.get(secret), registration, report)
+        if book is None:  # it is not planned, and yet not to be removed
+            there = {one: document for one, document in there.items() if one != secret}
+        tenant = replace(tenant, book=book)
         held = passwords_of(there)
         kept = await self._keep_kafka(tenant, registration, held, report)
         tenant = replace(tenant, passwords=_passwords(tenant, held, kept, self._platform))
@@ -182,30 +186,32 @@ class Reconciler:
         )
 
     def _book(
-        self, tenant: Tenant, there: Mapping[Ref, Document], registration: Registration | None
-    ) -> Book:
+        self,
+        tenant: Tenant,
+        secret: Document | None,
+        registration: Registration | None,
+        report: Report,
+    ) -> Book | None:
         """
         The book of its keys, as the Secret has it, else the registry: new ones for keys that were
-        revoked would open again what was closed.
+        revoked would open again what was closed. None where neither can be read.
         """
-        secret = Ref(SECRET, keys_secret(tenant.name), tenant.namespace)
         try:
-            book = book_of(there[secret]) if secret in there else None
+            book = book_of(secret) if secret is not None else None
         except ValueError as why:
-            raise Blocked(
+            report.add(
                 bad(
                     CREDENTIALS,
                     "KeysUnreadable",
-                    f"{secret} was changed by hand: {why}. Put its book.json back, or delete the "
-                    "Secret: it is made anew as it was.",
-                )
-            ) from None
-        if book is None and registration is None:
-            raise Blocked(
-                unknown(
-                    CREDENTIALS, "KafkaDown", f"{secret} is made once the registry can be read."
+                    f"Secret {keys_secret(tenant.name)!r} was changed by hand: {why}. Put its "
+                    "book.json back, or delete the Secret: it is made anew as it was.",
                 )
             )
+            return None
+        if book is None and registration is None:
+            message = "The write keys are made once the registry in Kafka can be read."
+            report.add(unknown(CREDENTIALS, "KafkaDown", message))
+            return None
         if book is None and registration is not None:
             book = registration.book
         return follow_spec(book or (), tenant.spec.ingest.keys, now_ms=self._clock.now_ms())
@@ -232,7 +238,8 @@ class Reconciler:
             return Kept({})
         in_kafka = wanted(tenant, self._platform.settings.topics)
         try:
-            owned = await self._ownership.keep(registration, tenant.book, in_kafka, held)
+            book = registration.book if tenant.book is None else tenant.book
+            owned = await self._ownership.keep(registration, book, in_kafka, held)
         except Blocked as blocked:
             report.add(blocked.condition)
             return Kept({})

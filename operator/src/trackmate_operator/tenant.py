@@ -40,8 +40,8 @@ class Tenant:
     spec: AffiliateSpec
     document: Document
     """Its spec as it was written, with the defaults of the API server."""
-    book: Book = ()
-    """The generations of its write keys."""
+    book: Book | None = None
+    """The generations of its write keys; None where nobody knows: their Secret stays as it is."""
     given: Mapping[str, str] = field(default_factory=dict, repr=False)
     """Values of keys that come from Secrets, by the key's name."""
     passwords: Mapping[str, str] = field(default_factory=dict, repr=False)

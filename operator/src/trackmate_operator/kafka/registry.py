@@ -81,6 +81,7 @@ class Registry:
         self._topic = _topic(kept)
         self._found: Mapping[str, Registration] = {}
         self._is_read = False
+        self._unread = f"The topic {REGISTRY!r} was not read yet."
         self._producer: Producer | None = None
         self._turn = threading.Lock()
         self._waiting: list[_Write] = []
@@ -93,9 +94,13 @@ class Registry:
 
     async def open(self) -> None:
         """Make the topic if it is missing, be the one that writes, and read all."""
-        await self._make()
-        await self._on_thread(self._take_over)
-        await self.refresh()
+        try:
+            await self._make()
+            await self._on_thread(self._take_over)
+            await self.refresh()
+        except Down as why:
+            self._unread = str(why)
+            raise
 
     async def refresh(self) -> None:
         """Read all that is there by now; whoever writes."""
@@ -105,9 +110,9 @@ class Registry:
         return (await self.all()).get(name)
 
     async def all(self) -> Mapping[str, Registration]:
-        """Of every affiliate that anything is kept for, by its name."""
+        """Of every affiliate that anything is kept for, by its name; at once."""
         if not self._is_read:
-            await self.refresh()
+            raise Down(self._unread)
         return self._found
 
     async def save(self, found: Registration) -> None:

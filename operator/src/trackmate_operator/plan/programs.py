@@ -7,7 +7,7 @@ from base64 import b64encode
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from trackmate_contract.keybook import issued, to_document
+from trackmate_contract.keybook import Book, issued, to_document
 from trackmate_contract.names import keys_secret
 from trackmate_operator.plan.kafka import ingest_user, pipeline_user
 from trackmate_operator.plan.objects import PART, made
@@ -44,7 +44,8 @@ def credentials_name(program: str) -> str:
 
 def programs(tenant: Tenant, platform: Platform) -> Iterator[Document]:
     """Secrets and ConfigMaps of all programs. Without its password, a program has no settings."""
-    yield _keys(tenant, platform)
+    if tenant.book is not None:
+        yield _keys(tenant, tenant.book, platform)
     user = ingest_user(tenant.name)
     if user in tenant.passwords:
         yield _credentials(tenant, platform, INGEST, user)
@@ -56,15 +57,15 @@ def programs(tenant: Tenant, platform: Platform) -> Iterator[Document]:
             yield _settings(tenant, name, "consume", _consume(tenant, one, platform))
 
 
-def _keys(tenant: Tenant, platform: Platform) -> Document:
+def _keys(tenant: Tenant, book: Book, platform: Platform) -> Document:
     keys = issued(
-        tenant.book,
+        book,
         tenant.spec.ingest.keys,
         root=platform.root,
         affiliate_id=tenant.id,
         given=tenant.given,
     )
-    texts = {KEYS_FILE: _json(keys), BOOK_FILE: _json(to_document(tenant.book))}
+    texts = {KEYS_FILE: _json(keys), BOOK_FILE: _json(to_document(book))}
     return _secret(tenant, keys_secret(tenant.name), texts)
 
 
