@@ -113,6 +113,12 @@ def test_the_run_has_one_that_all_its_processes_share(cluster: Cluster) -> None:
     assert "affiliates.trackmate.io" in cluster.kubectl("get", "crds")
 
 
+@pytest.fixture
+def home(tmp_path: Path) -> Iterator[Path]:
+    yield tmp_path
+    cluster_keeper.end(tmp_path)
+
+
 KEPT = """
 import os, sys, cluster_keeper
 from pathlib import Path
@@ -121,19 +127,19 @@ os.kill(os.getpid(), 9)
 """
 
 
-def test_it_ends_with_whoever_asked_for_it_even_when_that_is_killed(tmp_path: Path) -> None:
+def test_it_ends_with_whoever_asked_for_it_even_when_that_is_killed(home: Path) -> None:
     harness = Path(cluster_keeper.__file__).parent
 
-    killed = subprocess.run([sys.executable, "-c", KEPT, str(tmp_path)], cwd=harness, check=False)
+    killed = subprocess.run([sys.executable, "-c", KEPT, str(home)], cwd=harness, check=False)
 
     assert killed.returncode == -signal.SIGKILL
-    assert (tmp_path / "kubeconfig").exists()
-    wait_until(lambda: cluster_keeper.keeper(tmp_path) is None, "the control plane ends")
+    assert (home / "kubeconfig").exists()
+    wait_until(lambda: cluster_keeper.keeper(home) is None, "the control plane ends")
 
 
-def test_its_processes_end_with_their_keeper_even_when_that_is_killed(tmp_path: Path) -> None:
-    cluster_keeper.keep(tmp_path)
-    pid = cluster_keeper.keeper(tmp_path)
+def test_its_processes_end_with_their_keeper_even_when_that_is_killed(home: Path) -> None:
+    cluster_keeper.keep(home)
+    pid = cluster_keeper.keeper(home)
     assert pid
     kept = children(pid)
     assert len(kept) == 4
@@ -141,6 +147,5 @@ def test_its_processes_end_with_their_keeper_even_when_that_is_killed(tmp_path: 
     os.kill(pid, signal.SIGKILL)
 
     wait_until(lambda: not any(map(runs, kept)), "the processes end")
-    assert cluster_keeper.keeper(tmp_path) is None
-    assert "affiliates" in cluster_keeper.keep(tmp_path).kubectl("api-resources")
-    assert cluster_keeper.end(tmp_path)
+    assert cluster_keeper.keeper(home) is None
+    assert "affiliates" in cluster_keeper.keep(home).kubectl("api-resources")

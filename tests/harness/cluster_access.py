@@ -17,6 +17,7 @@ import yaml
 
 from cluster_binaries import binaries
 from cluster_certificates import Authority, Pair, kubeconfig, write_private
+from waiting_for import wait_until
 
 CRDS = Path(__file__).parents[2] / "crds"
 
@@ -114,9 +115,15 @@ class Cluster:
         return self.kubectl("create", "token", name, "-n", namespace).strip()
 
     def install_crds(self) -> None:
-        """Return once the API server serves both kinds."""
+        """Return once the API server serves both kinds, and tells kubectl so."""
         self.kubectl("apply", "--server-side", "--force-conflicts", "-f", str(CRDS))
-        self.kubectl("wait", "--for=condition=Established", "--timeout=30s", "-f", str(CRDS))
+        self.kubectl("wait", "--for=condition=Established", "--timeout=60s", "-f", str(CRDS))
+        wait_until(self._discovered, "both kinds are discovered", seconds=60)
+
+    def _discovered(self) -> bool:
+        """They are a moment after they are established, and kubectl keeps what it was told."""
+        asked = ("api-resources", "--api-group=trackmate.io", "--cached=false", "-o", "name")
+        return len(self.tried(*asked).stdout.split()) == len(list(CRDS.glob("*.yaml")))
 
     def _written(self, name: str, login: Pair | str, namespace: str = "default") -> Path:
         file = self.home / f"{name.replace('/', '_')}.kubeconfig"

@@ -72,13 +72,14 @@ def _begin(home: Path, whose: int | None) -> None:
 def main(home: Path, whose: int | None) -> None:
     """Return in the process that was started; what keeps is a child of it, in its own session."""
     with (home / "keeper").open("a+") as claim:
-        fcntl.flock(claim, fcntl.LOCK_EX | fcntl.LOCK_NB)  # held until the child ends
-        if os.fork():
+        child = os.fork()
+        if child:  # who finds it locked must find the id in it
+            claim.truncate(0)
+            claim.write(str(child))
+            claim.flush()
+            fcntl.flock(claim, fcntl.LOCK_EX)  # the child's too, and held until it ends
             return
         os.setsid()
-        claim.truncate(0)
-        claim.write(str(os.getpid()))
-        claim.flush()
         _keep(home, whose)
 
 
