@@ -19,6 +19,8 @@ from trackmate_contract.quantity import DURATION, SIZE, TIME
 from trackmate_contract.settings import Settings, settings
 from trackmate_ingest.settings import PROGRAM as INGEST
 from trackmate_ingest.settings import IngestSettings
+from trackmate_operator.settings import PROGRAM as OPERATOR
+from trackmate_operator.settings import OperatorSettings
 
 DOCS = Path(__file__).parent
 CRDS = DOCS.parent / "crds"
@@ -36,6 +38,7 @@ def references() -> dict[Path, str]:
     return pages | {
         DOCS / "reference-ingest.md": settings_page("ingest", IngestSettings, INGEST),
         DOCS / "reference-consume.md": settings_page("consume", ConsumeSettings, CONSUME),
+        DOCS / "reference-operator.md": settings_page("operator", OperatorSettings, OPERATOR),
     }
 
 

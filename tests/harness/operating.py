@@ -55,7 +55,7 @@ class Operating:
         return self.process.wait(timeout=30)
 
 
-def settings(home: Path, kafka: Kafka, **more: Any) -> Path:
+def settings(home: Path, kafka: Kafka, /, **more: Any) -> Path:
     """Its settings file. The root secret is made once for a folder."""
     root = home / "root"
     if not root.exists():

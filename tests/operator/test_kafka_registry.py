@@ -81,7 +81,8 @@ def test_what_is_saved_is_found_by_the_next_that_opens_it(run: Run) -> None:
         return await registry.find("acme"), await registry.find("initech")
 
     async def look(_: Admin, registry: Registry) -> Any:
-        return dict(await registry.all())  # to look at, nobody need open it
+        await registry.refresh()  # to look at it, nobody need be the one that writes
+        return dict(await registry.all())
 
     assert run(save) == (ACME, None)
     assert run(look) == {"acme": ACME, "globex": GLOBEX}

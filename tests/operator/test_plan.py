@@ -130,10 +130,12 @@ def test_labels_and_annotations_of_the_affiliate_are_not_copied() -> None:
 def test_nobody_is_given_secrets_or_the_operators_own_rights() -> None:
     access = [
         {"role": "Editor", "subjects": [{"kind": "Group", "name": "editors"}]},
-        {"role": "Viewer", "subjects": [{"kind": "User", "name": "v"}]},
         {
             "role": "Viewer",
-            "subjects": [{"kind": "ServiceAccount", "name": "bot", "namespace": "ci"}],
+            "subjects": [
+                {"kind": "User", "name": "v"},
+                {"kind": "ServiceAccount", "name": "bot", "namespace": "ci"},
+            ],
         },
     ]
     everything = planned(tenant(access=access))

@@ -54,7 +54,14 @@ class Cluster:
     @classmethod
     async def reached(cls) -> "Cluster":
         """By the kubeconfig of the environment, or the pod's service account."""
-        return cls(await api())
+        try:
+            return cls(await api())
+        except (APITimeoutError, ServerError, httpx.HTTPError, OSError, ValueError) as error:
+            what = str(error) or type(error).__name__
+            raise Unanswered(
+                f"The API server cannot be reached ({what}); check KUBECONFIG, or that the pod has a "
+                "service account."
+            ) from None
 
     async def close(self) -> None:
         session = self._api._session  # noqa: SLF001 - kr8s closes it nowhere

@@ -36,8 +36,8 @@ class _Reached:
 
 @asynccontextmanager
 async def _reached(configuration: Configuration) -> AsyncIterator[_Reached]:
-    admin = Admin(configuration.access)
     cluster = await Cluster.reached()
+    admin = Admin(configuration.access)
     try:
         yield _Reached(cluster, admin)
     finally:
@@ -47,29 +47,36 @@ async def _reached(configuration: Configuration) -> AsyncIterator[_Reached]:
 
 async def _start(settings: Path) -> int:
     configuration = load(settings, os.environ)
-    async with _reached(configuration) as reached:
-        try:
-            found = await faults(configuration, reached.cluster, reached.admin)
-        except (Unanswered, Denied, Down):
-            found = []  # it heals by itself: what is away now is waited for
-        if found:
-            raise CannotStart(" ".join(found))
-        platform = configuration.platform
-        registry = Registry(reached.admin, platform.settings.topics)
-        backend = Direct(reached.admin, platform.root)
-        try:
-            return await Operator(platform, reached.cluster, registry, backend).run()
-        finally:
-            await registry.close()
+    try:
+        async with _reached(configuration) as reached:
+            return await _run(configuration, reached)
+    except Unanswered as why:
+        raise CannotStart(str(why)) from None
+
+
+async def _run(configuration: Configuration, reached: _Reached) -> int:
+    try:
+        found = await faults(configuration, reached.cluster, reached.admin)
+    except (Unanswered, Denied, Down):
+        found = []  # it heals by itself: what is away now is waited for
+    if found:
+        raise CannotStart(" ".join(found))
+    platform = configuration.platform
+    registry = Registry(reached.admin, platform.settings.topics)
+    backend = Direct(reached.admin, platform.root)
+    try:
+        return await Operator(platform, reached.cluster, registry, backend).run()
+    finally:
+        await registry.close()
 
 
 async def _check(settings: Path) -> Checked:
     configuration = load(settings, os.environ)
-    async with _reached(configuration) as reached:
-        try:
+    try:
+        async with _reached(configuration) as reached:
             found = await faults(configuration, reached.cluster, reached.admin)
-        except (Unanswered, Denied, Down) as why:
-            found = [str(why)]
+    except (Unanswered, Denied, Down) as why:
+        found = [str(why)]
     return Checked(
         found,
         "All is right: the settings, the API server with the custom resources, and the way to "

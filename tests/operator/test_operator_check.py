@@ -1,0 +1,117 @@
+"""
+`trackmate-operator --check`, and how it refuses to begin: a sentence with the value and the cure.
+"""
+
+import os
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from control_plane import ControlPlane, control_plane
+from kafka_broker import Cluster, kafka_brokers
+from operating import PROGRAM, settings
+
+pytestmark = [pytest.mark.needs("cluster"), pytest.mark.needs("kafka")]
+
+
+@pytest.fixture(scope="module")
+def plane() -> Iterator[ControlPlane]:
+    with control_plane() as plane:
+        yield plane
+
+
+@pytest.fixture(scope="module")
+def kafka() -> Iterator[Cluster]:
+    with kafka_brokers(secured=True) as cluster:
+        yield cluster
+
+
+def check(file: Path, plane: ControlPlane) -> tuple[int, str]:
+    done = subprocess.run(
+        [PROGRAM, "--settings", str(file), "--check"],
+        capture_output=True,
+        text=True,
+        check=False,
+        env={**os.environ, "KUBECONFIG": str(plane.kubeconfig)},
+    )
+    assert "Traceback" not in done.stderr
+    return done.returncode, done.stdout + done.stderr
+
+
+def test_missing_resources_are_said_and_then_all_is_right(
+    plane: ControlPlane, kafka: Cluster, tmp_path: Path
+) -> None:
+    file = settings(tmp_path, kafka)
+    code, said = check(file, plane)
+    assert code == 1
+    assert "The API server does not know affiliates.trackmate.io; apply the files in crds/" in said
+    assert "pipelines.trackmate.io" in said
+    plane.install_crds()
+    code, said = check(file, plane)
+    assert code == 0
+    assert said.startswith("All is right: the settings, the API server with the custom resources")
+
+
+@pytest.mark.parametrize(
+    ("changed", "sentence"),
+    [
+        ({"hostTemplate": "track.example.com"}, "hostTemplate: 'track.example.com' is not"),
+        (
+            {"topics": {"replicas": 1, "minInsyncReplicas": 2}},
+            "topics: minInsyncReplicas is 2 and replicas 1, so that nothing could be stored",
+        ),
+        ({"allowedNetworks": ["10.0.0.1/8"]}, "allowedNetworks[0]: '10.0.0.1/8' is not a network"),
+        ({"stimzi": {}}, "stimzi: unknown field 'stimzi'; did you mean 'strimzi'?"),
+        (
+            {"kafka": {"bootstrapServers": "127.0.0.1:1"}},
+            "127.0.0.1:1 cannot be reached",
+        ),
+    ],
+)
+def test_a_setting_that_is_wrong_is_said_with_its_cure(
+    plane: ControlPlane, kafka: Cluster, tmp_path: Path, changed: dict[str, Any], sentence: str
+) -> None:
+    code, said = check(settings(tmp_path, kafka, **changed), plane)
+    assert code == 1
+    assert sentence in said
+
+
+def test_a_root_secret_that_could_be_guessed_is_refused(
+    plane: ControlPlane, kafka: Cluster, tmp_path: Path
+) -> None:
+    (tmp_path / "root").write_text("short")
+    code, said = check(settings(tmp_path, kafka), plane)
+    assert code == 1
+    assert "has 5 bytes, which could be guessed; put 32 or more there" in said
+    assert "short" not in said.replace("could", "")
+
+
+def test_a_wrong_password_is_said_without_it(
+    plane: ControlPlane, kafka: Cluster, tmp_path: Path
+) -> None:
+    file = settings(tmp_path, kafka)
+    (tmp_path / "password").write_text("canary-of-a-password")
+    code, said = check(file, plane)
+    assert code == 1
+    assert "Kafka does not take the user 'admin' with the password of" in said
+    assert "canary" not in said
+
+
+def test_an_api_server_that_is_away_is_said(kafka: Cluster, tmp_path: Path) -> None:
+    with control_plane() as gone:
+        kubeconfig = gone.kubeconfig.read_text()
+    file = tmp_path / "kubeconfig"
+    file.write_text(kubeconfig)
+    done = subprocess.run(
+        [PROGRAM, "--settings", str(settings(tmp_path, kafka)), "--check"],
+        capture_output=True,
+        text=True,
+        check=False,
+        env={**os.environ, "KUBECONFIG": str(file)},
+    )
+    assert done.returncode == 1
+    assert "Traceback" not in done.stderr
+    assert "The API server cannot be reached" in done.stderr
