@@ -68,6 +68,9 @@ def test_an_empty_spec_is_a_complete_tenant(
     assert status["namespace"] == "trackmate-empty"
     assert status["id"].startswith("empty-")
     assert list(keys(plane, status["keySecret"].removesuffix("-keys"))) == ["web"]
+    [stream] = status["streams"]
+    assert (stream["name"], stream["partitions"]) == ("events", 6)
+    assert len(stream["topicId"]) == 22
     columns = plane.kubectl("get", "affiliates", "empty", "--no-headers").split()
     assert columns[:4] == ["empty", "True", "Ready", "https://empty.track.example.com"]
 

@@ -59,8 +59,8 @@ class Cluster:
         except (APITimeoutError, ServerError, httpx.HTTPError, OSError, ValueError) as error:
             what = str(error) or type(error).__name__
             raise Unanswered(
-                f"The API server cannot be reached ({what}); check KUBECONFIG, or that the pod has a "
-                "service account."
+                f"The API server cannot be reached ({what}); check KUBECONFIG, or that the pod "
+                "has a service account."
             ) from None
 
     async def close(self) -> None:

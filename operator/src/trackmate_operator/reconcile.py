@@ -12,7 +12,7 @@ from dataclasses import replace
 from trackmate_contract.affiliate import Affiliate
 from trackmate_contract.faults import Faulty
 from trackmate_contract.keybook import Book, follow_spec
-from trackmate_contract.names import keys_secret
+from trackmate_contract.names import keys_secret, topic
 from trackmate_operator.apply import Applied, apply, children
 from trackmate_operator.backend import Kept
 from trackmate_operator.blocked import Blocked
@@ -243,9 +243,10 @@ class Reconciler:
         except Blocked as blocked:
             report.add(blocked.condition)
             return Kept({})
-        for topic in owned.lost:
+        report.streams = _streams(tenant, owned.registration)
+        for lost in owned.lost:
             report.add(
-                bad(TOPICS, "TopicLost", f"Topic {topic!r} was removed by somebody, with its data.")
+                bad(TOPICS, "TopicLost", f"Topic {lost!r} was removed by somebody, with its data.")
             )
         return owned.kept
 
@@ -276,7 +277,9 @@ class Reconciler:
     async def _say(self, found: Document, report: Report) -> None:
         pinned = report.holds(ACCEPTED)
         before = found.get("status") or {}
-        fields = self._fields(found) if pinned else _kept_fields(before)
+        fields = {**_kept_fields(before), **(self._fields(found) if pinned else {})}
+        if report.streams is not None:
+            fields["streams"] = report.streams
         said = report.status(found, _GOOD, now=self._clock.now(), fields=fields)
         ready = report.ready(_GOOD)
         if turned(found, ready):
@@ -324,9 +327,19 @@ def _listed(refs: Iterable[Ref]) -> str:
     return ", ".join(f"{one.kind.kind} {one.name!r}" for one in refs)
 
 
+def _streams(tenant: Tenant, registration: Registration) -> list[Document]:
+    """Those of the spec, with Kafka's id of each topic: another one is another topic."""
+    ids = registration.topics
+    return [
+        {"name": one.name, "partitions": one.partitions, "topicId": topic_id}
+        for one in tenant.spec.streams
+        if (topic_id := ids.get(topic(tenant.name, one.name)))
+    ]
+
+
 def _kept_fields(before: Mapping[str, object]) -> Mapping[str, object]:
     return {
         name: before[name]
-        for name in ("id", "namespace", "endpoint", "keySecret")
+        for name in ("id", "namespace", "endpoint", "keySecret", "streams")
         if name in before
     }

@@ -30,6 +30,8 @@ class Report:
 
     def __init__(self) -> None:
         self._said: dict[str, Condition] = {}
+        self.streams: list[Document] | None = None
+        """What there is of each stream; None where nobody could be asked."""
 
     def add(self, condition: Condition) -> None:
         """The last of a type counts, unless one before did not hold."""
