@@ -264,15 +264,11 @@ class Reconciler:
             self._drift.mended(name, one, who)
             _log.warning("mended", extra={"fields": {"affiliate": name, "object": str(one)}})
         report.add(self._drift.condition(name, done.left))
-        for words, refs in (
-            ("Made", done.made),
-            ("Changed", done.changed),
-            ("Removed", done.removed),
-        ):
-            if refs:
-                await self._note(found, words, f"{words} {_listed(refs)}.")
-        for sentence in kept.changed:
-            await self._note(found, "Kafka", sentence)
+        steps = (("Made", done.made), ("Changed", done.changed), ("Removed", done.removed))
+        said = [f"{words} {_listed(refs)}." for words, refs in steps if refs]
+        said += kept.changed
+        if said:
+            await self._note(found, "Changed", " ".join(said))
 
     async def _say(self, found: Document, report: Report) -> None:
         pinned = report.holds(ACCEPTED)
