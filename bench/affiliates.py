@@ -67,7 +67,8 @@ def make(plane: ControlPlane, running: Operating, number: int) -> None:
     took, used = time.monotonic() - began, tree_cpu_seconds(pid) - cpu
     writes = written(plane)
     print(f"- {number} applied in {applied:.1f} s, all Ready after {took:.1f} s")
-    print(f"- {sum(writes.values()) / number:.1f} writes an affiliate, Events among them: {dict(writes)}")
+    each = sum(writes.values()) / number
+    print(f"- {each:.1f} writes an affiliate, Events among them: {dict(writes)}")
     print(f"- {used / number * 1000:.0f} ms of CPU an affiliate; {rss_mb(pid):.0f} MB")
 
 

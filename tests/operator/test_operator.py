@@ -172,6 +172,29 @@ def looked(plane: ControlPlane, name: str) -> int:
     )
 
 
+def test_health_and_figures_are_served_and_a_line_names_its_look(
+    plane: ControlPlane, operator: Operating
+) -> None:
+    plane.apply(affiliate("figured"))
+    ready(plane, "figured")
+    [started] = operator.said("started")
+    url = f"http://127.0.0.1:{started['port']}"
+
+    def get(path: str) -> httpx.Response:
+        return httpx.get(url + path, trust_env=False)
+
+    assert get("/healthz").json() == {"status": "ok", "reason": ""}
+    assert get("/readyz").json() == {"status": "ok", "reason": ""}
+    line = 'trackmate_affiliate_condition{affiliate="figured",status="True",type="Ready"} 1.0'
+    wait_until(lambda: line in get("/metrics").text, "the condition is a gauge")
+    metrics = get("/metrics").text
+    assert "leader_election_master_status 1.0" in metrics
+    assert 'controller_runtime_reconcile_total{controller="affiliate",result="success"}' in metrics
+    looks = {one["look"] for one in operator.said("changed") if one["affiliate"] == "figured"}
+    assert looks
+    assert all(len(look) == 8 for look in looks)
+
+
 def test_hand_edits_are_mended_at_once_and_said_with_who_made_them(
     plane: ControlPlane, operator: Operating
 ) -> None:
@@ -462,6 +485,32 @@ def test_a_paused_affiliate_is_left_as_it_is(plane: ControlPlane, operator: Oper
     plane.kubectl("annotate", "affiliate", "pausing", "trackmate.io/paused-")
     ready(plane, "pausing")
     plane.kubectl("get", "configmap", "trackmate-ingest", "-n", "trackmate-pausing")
+
+
+def test_no_secret_is_outside_the_secrets(plane: ControlPlane, operator: Operating) -> None:
+    """Attack A34: in no object, status, Event, annotation or line of the log."""
+    plane.apply(affiliate("discreet"))
+    ready(plane, "discreet")
+    plane.apply(pipeline_of("discreet", "out"))
+    wait_for(lambda: plane.read("pipeline", "out", "-n", "trackmate-discreet"))
+    secrets = plane.read("secret", "-n", "trackmate-discreet")["items"]
+    values = {
+        *keys(plane, "discreet").values(),
+        *(
+            files(plane, "secret", one["metadata"]["name"], "trackmate-discreet").get("password")
+            for one in secrets
+        ),
+    }
+    values.discard(None)
+    assert len(values) == 3
+    where = plane.kubectl("get", _ALL, "-A", "-o", "json") + operator.log
+    where += json.dumps([one["metadata"] for one in secrets])
+    for value in values:
+        assert value not in where
+        assert b64encode(value.encode()).decode() not in where
+
+
+_ALL = "affiliates,pipelines,configmaps,events,namespaces,leases,roles,rolebindings,networkpolicies"
 
 
 def test_a_stream_cannot_be_made_smaller_by_removing_and_adding_it_again(

@@ -12,7 +12,7 @@ import pytest
 
 from control_plane import ControlPlane, control_plane
 from kafka_broker import Cluster, kafka_brokers
-from mounting import keys
+from mounting import files, keys
 from operating import (
     SYSTEM,
     Operating,
@@ -152,6 +152,20 @@ def test_an_affiliate_that_is_deleted_while_kafka_is_away_says_how_to_leave_it_b
     plane.kubectl("wait", "--for=delete", "affiliate/stuck", "--timeout=60s")
     broker.start()
     kafka.wait()
+
+
+def test_an_affiliate_that_is_deleted_goes_after_a_while_though_kafka_never_answers(
+    plane: ControlPlane, kafka: Cluster, home: Path
+) -> None:
+    [broker] = kafka.brokers
+    with operating(home, plane, kafka, giveUpDeleting="10s"):
+        applied(plane, "forsaken")
+        broker.kill()
+        plane.kubectl("delete", "affiliate", "forsaken", "--timeout=90s")
+        record = files(plane, "configmap", "retained-forsaken", SYSTEM)["retained.json"]
+        assert json.loads(record)["kafka"] == "left as it is"
+        broker.start()
+        kafka.wait()
 
 
 def test_of_two_operators_one_works_and_the_other_takes_over(

@@ -113,6 +113,28 @@ def test_the_wait_doubles_with_every_failure_and_ends_with_the_first_success(
     assert waits[10] == 1
 
 
+def test_a_look_that_does_not_end_is_seen() -> None:
+    async def scenario() -> tuple[str, str]:
+        now = 0.0
+        queue, begun = Queue(elapsed_s=lambda: now), asyncio.Event()
+
+        async def look(_: str) -> None:
+            begun.set()
+            await asyncio.Event().wait()
+
+        queue.add("a")
+        work = asyncio.create_task(queue.run(look))
+        await begun.wait()
+        early = queue.stuck()
+        now = 301.0
+        late = queue.stuck()
+        work.cancel()
+        await asyncio.gather(work, return_exceptions=True)
+        return early, late
+
+    assert asyncio.run(scenario()) == ("", "the look at 'a' has not ended for 301 s")
+
+
 def test_an_event_comes_before_the_time_that_was_set() -> None:
     async def scenario() -> int:
         queue, done, looks = Queue(), asyncio.Event(), 0

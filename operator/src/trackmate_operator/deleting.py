@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 from trackmate_contract.names import keys_secret
+from trackmate_contract.quantity import instant
 from trackmate_operator.apply import children
 from trackmate_operator.backend import Backend, Down
 from trackmate_operator.blocked import Blocked
@@ -51,7 +52,7 @@ class Deletion:
         name, namespace = document["metadata"]["name"], namespace_of(document)
         await self._stop_programs(name, namespace)
         skipped = _annotations(document).get(SKIP) == KAFKA
-        registration = None if skipped else await self._release(document)
+        registration = None if skipped else await self._release(document, now)
         if _removes(document):
             await self._remove_namespace(namespace, name)
         else:
@@ -67,8 +68,11 @@ class Deletion:
             if one not in kept:
                 await self._cluster.delete(one)
 
-    async def _release(self, document: Document) -> Registration | None:
-        """Take the users away, and let go of the topics; None where nothing was ever ours."""
+    async def _release(self, document: Document, now: str) -> Registration | None:
+        """
+        Take the users away, and let go of the topics; None where nothing was ever ours, or nobody
+        answered for too long.
+        """
         name = document["metadata"]["name"]
         try:
             found = await self._registry.find(name)
@@ -83,6 +87,8 @@ class Deletion:
                 await self._backend.release(name, topics)
                 await self._registry.save(replace(found, retained=True))
         except Down as why:
+            if self._is_over(document, now):
+                return None
             raise Blocked(
                 _deleting(
                     "KafkaDown",
@@ -91,6 +97,11 @@ class Deletion:
                 )
             ) from None
         return found
+
+    def _is_over(self, document: Document, now: str) -> bool:
+        since = instant(document["metadata"]["deletionTimestamp"])
+        passed = (instant(now) - since).total_seconds()
+        return passed > self._platform.settings.give_up_deleting_s
 
     async def _remove_namespace(self, namespace: str, affiliate: str) -> None:
         found = await self._cluster.get(Ref(NAMESPACE, namespace))
@@ -112,7 +123,7 @@ class Deletion:
             "namespace": namespace,
             "keys": f"Secret {keys_secret(name)} in namespace {namespace}",
             "topics": sorted(registration.topics) if registration else [],
-            "kafka": "users revoked, topics kept" if registration else "left as it was",
+            "kafka": "users revoked, topics kept" if registration else "left as it is",
         }
         return made(
             "v1",

@@ -21,14 +21,16 @@ class Health:
         self,
         registry: CollectorRegistry,
         elapsed_s: Callable[[], float],
+        *,
         unready: Callable[[], str],
+        stuck: Callable[[], str],
     ) -> None:
         self._registry = registry
         self._elapsed_s = elapsed_s
         self._unready = unready
         """Why this process could not work; "" when it could, or does."""
         self._beaten = elapsed_s()
-        self.stuck: Callable[[], str] = str
+        self._stuck = stuck
         """What has not moved for too long; "" when everything has."""
 
     async def beat(self) -> None:
@@ -46,7 +48,7 @@ class Health:
 
     async def _healthz(self, _: web.Request) -> web.Response:
         late = self._elapsed_s() - self._beaten
-        why = f"the loop has not turned for {late:.0f} s" if late > _STUCK_S else self.stuck()
+        why = f"the loop has not turned for {late:.0f} s" if late > _STUCK_S else self._stuck()
         return _answer(why)
 
     async def _readyz(self, _: web.Request) -> web.Response:

@@ -9,6 +9,7 @@ import signal
 import socket
 import uuid
 from collections.abc import AsyncIterator
+from contextvars import ContextVar
 
 import kopf
 from aiohttp import web
@@ -28,6 +29,9 @@ from trackmate_operator.seen import Seen
 from trackmate_operator.watching import registry, settings
 
 _KAFKA_AGAIN_S = 5.0
+
+LOOK: ContextVar[str] = ContextVar("look", default="")
+"""The look that a line of the log belongs to."""
 
 _log = logging.getLogger("trackmate.operator")
 
@@ -61,10 +65,16 @@ class Operator:
         self._stopping = asyncio.Event()
         self._opening = asyncio.Lock()
         self._open_again_at = self._clock.elapsed_s()
-        self._health = Health(self._figures.registry, self._clock.elapsed_s, self._unready)
+        self._health = Health(
+            self._figures.registry,
+            self._clock.elapsed_s,
+            unready=self._unready,
+            stuck=self._queue.stuck,
+        )
 
     async def run(self) -> int:
         """Until it is told to stop; gives the exit code."""
+        _log.addFilter(_with_look)
         self._figures.follow(
             self._seen.affiliates,
             depth=lambda: len(self._queue),
@@ -128,6 +138,7 @@ class Operator:
                 _log.warning("waits for Kafka", extra={"fields": {"fault": str(why)}})
 
     async def _look(self, name: str) -> float | None:
+        LOOK.set(uuid.uuid4().hex[:8])
         await self._open_records()
         began, result = self._clock.elapsed_s(), "error"
         try:
@@ -161,3 +172,10 @@ class Operator:
             yield
         finally:
             await runner.cleanup()
+
+
+def _with_look(record: logging.LogRecord) -> bool:
+    look = LOOK.get()
+    if look:
+        record.fields = {**getattr(record, "fields", {}), "look": look}
+    return True

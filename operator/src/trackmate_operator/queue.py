@@ -5,10 +5,12 @@ failed.
 
 import asyncio
 import random
+import time
 from collections.abc import Awaitable, Callable
 
 _FIRST_S = 1.0
 _LONGEST_S = 300.0
+_STUCK_S = 300.0  # many times what a look takes whose every request runs out of time
 _DOUBLINGS = 20  # enough; without a bound the number outgrows a float
 
 Pass = Callable[[str], Awaitable[float | None]]
@@ -19,12 +21,16 @@ before something does. Raises where it failed."""
 class Queue:
     """Keys that something happened to."""
 
-    def __init__(self, *, at_once: int = 8) -> None:
+    def __init__(
+        self, *, at_once: int = 8, elapsed_s: Callable[[], float] = time.monotonic
+    ) -> None:
         self._at_once = at_once
+        self._elapsed_s = elapsed_s
         self._ready: asyncio.Queue[str] = asyncio.Queue()
         self._waiting: set[str] = set()
         """In the queue already."""
-        self._running: set[str] = set()
+        self._running: dict[str, float] = {}
+        """Since when."""
         self._again: set[str] = set()
         """Something happened to it while it was looked at."""
         self._timers: dict[str, asyncio.TimerHandle] = {}
@@ -32,6 +38,14 @@ class Queue:
 
     def __len__(self) -> int:
         return len(self._waiting)
+
+    def stuck(self) -> str:
+        """Which look does not come to its end; "" where all do."""
+        now = self._elapsed_s()
+        for key, since in self._running.items():
+            if now - since > _STUCK_S:
+                return f"the look at {key!r} has not ended for {now - since:.0f} s"
+        return ""
 
     def add(self, key: str) -> None:
         """Look at it soon."""
@@ -61,14 +75,14 @@ class Queue:
         while True:
             key = await self._ready.get()
             self._waiting.discard(key)
-            self._running.add(key)
+            self._running[key] = self._elapsed_s()
             try:
                 after = await look(key)
                 self._failed.pop(key, None)
             except Exception:  # noqa: BLE001 - `look` has said what; the others go on
                 after = self._after_failure(key)
             finally:
-                self._running.discard(key)
+                del self._running[key]
             if key in self._again:
                 self._again.discard(key)
                 self.add(key)

@@ -108,6 +108,9 @@ class OperatorSettings(Settings):
     """What an affiliate's namespace may take."""
     resync_s: Annotated[int, duration("10s", "1h")] = 300
     """How often everything is looked at, though nothing seems to have changed."""
+    give_up_deleting_s: Annotated[int, duration("10s", "30d")] = 86_400
+    """After how long an Affiliate that is deleted goes though Kafka does not answer; its users are
+    then left behind there, and the record says so."""
     lease: Lease = Lease()
     """How several operators agree on one that works."""
     metrics: MetricsAt = MetricsAt()
