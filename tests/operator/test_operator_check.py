@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from control_plane import ControlPlane, control_plane
-from kafka_broker import Cluster, kafka_brokers
+from kafka_broker import Cluster
 from operating import PROGRAM, settings
 
 pytestmark = [pytest.mark.needs("cluster"), pytest.mark.needs("kafka")]
@@ -21,12 +21,6 @@ pytestmark = [pytest.mark.needs("cluster"), pytest.mark.needs("kafka")]
 def plane() -> Iterator[ControlPlane]:
     with control_plane() as plane:
         yield plane
-
-
-@pytest.fixture(scope="module")
-def kafka() -> Iterator[Cluster]:
-    with kafka_brokers(secured=True) as cluster:
-        yield cluster
 
 
 def check(file: Path, plane: ControlPlane) -> tuple[int, str]:

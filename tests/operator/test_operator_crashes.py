@@ -4,7 +4,6 @@ The operator dies between any two of its steps, and again: the end is the same a
 
 import asyncio
 import json
-from collections.abc import Iterator
 from contextlib import suppress
 from itertools import count
 from pathlib import Path
@@ -12,11 +11,11 @@ from typing import Any
 
 import pytest
 
-from control_plane import ControlPlane, control_plane
-from kafka_broker import Cluster, kafka_brokers
+from control_plane import ControlPlane
+from kafka_broker import Cluster
 from looking_on import Died, Fuse, LookingOn, looking_on
 from mounting import keys
-from operating import SYSTEM, topics, users
+from operating import topics, users
 from tenants import affiliate, pipeline
 from trackmate_operator.kafka.admin import Admin
 
@@ -27,20 +26,6 @@ SPEC = {
     "streams": [{"name": "events", "partitions": 1}],
     "access": [{"role": "Viewer", "subjects": [{"kind": "Group", "name": "g"}]}],
 }
-
-
-@pytest.fixture(scope="module")
-def plane() -> Iterator[ControlPlane]:
-    with control_plane() as plane:
-        plane.install_crds()
-        plane.kubectl("create", "namespace", SYSTEM)
-        yield plane
-
-
-@pytest.fixture(scope="module")
-def kafka() -> Iterator[Cluster]:
-    with kafka_brokers(secured=True) as cluster:
-        yield cluster
 
 
 async def everything(plane: ControlPlane, kafka: Cluster, admin: Admin, name: str) -> Any:

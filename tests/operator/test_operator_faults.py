@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
-from control_plane import ControlPlane, control_plane
-from kafka_broker import Cluster, kafka_brokers
+from control_plane import ControlPlane
+from kafka_broker import Cluster
 from mounting import files, keys
 from operating import (
     SYSTEM,
@@ -28,25 +28,6 @@ from tenants import affiliate, pipeline
 from waiting_for import wait_until
 
 pytestmark = [pytest.mark.needs("cluster"), pytest.mark.needs("kafka"), pytest.mark.timeout(300)]
-
-
-@pytest.fixture(scope="module")
-def plane() -> Iterator[ControlPlane]:
-    with control_plane(audited=True) as plane:
-        plane.install_crds()
-        plane.kubectl("create", "namespace", SYSTEM)
-        yield plane
-
-
-@pytest.fixture(scope="module")
-def kafka() -> Iterator[Cluster]:
-    with kafka_brokers(secured=True) as cluster:
-        yield cluster
-
-
-@pytest.fixture(scope="module")
-def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tmp_path_factory.mktemp("operator")
 
 
 @pytest.fixture

@@ -13,7 +13,7 @@ import pytest
 import yaml
 
 from control_plane import ControlPlane, control_plane
-from kafka_broker import Cluster, kafka_brokers
+from kafka_broker import Cluster
 from operating import SYSTEM, Operating, operating, ready, wait_for
 from tenants import affiliate, pipeline
 from trackmate_operator.plan.access import ROLES
@@ -62,12 +62,6 @@ def plane() -> Iterator[ControlPlane]:
         plane.kubectl("create", "serviceaccount", "trackmate-operator", "-n", SYSTEM)
         plane.kubectl("apply", "-f", str(RBAC))
         yield plane
-
-
-@pytest.fixture(scope="module")
-def kafka() -> Iterator[Cluster]:
-    with kafka_brokers(secured=True) as cluster:
-        yield cluster
 
 
 def requests(plane: ControlPlane) -> Iterator[dict[str, Any]]:
