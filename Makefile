@@ -43,6 +43,7 @@ cluster-binaries: setup ## Build that Kubernetes for the tests that run on one
 	@$(RUN)python tests/harness/make_cluster.py binaries
 
 chaos: setup ## The long fault runs: hundreds of kills, every fault of a cluster, millions of texts
+	TRACKMATE_STATE_RUNS=40 TRACKMATE_SOAK_LOOKS=60 $(RUN)pytest tests/operator -k "order or nothing_is_written or died" --timeout 7200
 	TRACKMATE_KILL_ROUNDS=100 TRACKMATE_TEXTS=3000000 $(RUN)pytest tests/e2e tests/ingest tests/consume -k "kill or differential or drain or chaos or failpoints or commits" --timeout 7200 -s
 
 bench: setup ## Measure: CPU per event against a null application, and what is sustained

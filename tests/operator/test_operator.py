@@ -3,6 +3,7 @@ The operator on a real control plane with a real Kafka: one YAML makes a tenant,
 """
 
 import json
+import os
 from base64 import b64encode
 from collections.abc import Iterator
 from pathlib import Path
@@ -20,6 +21,10 @@ from trackmate_contract.names import topic
 from waiting_for import wait_until
 
 pytestmark = [pytest.mark.needs("cluster"), pytest.mark.needs("kafka"), pytest.mark.timeout(240)]
+
+
+SOAK_LOOKS = int(os.environ.get("TRACKMATE_SOAK_LOOKS", "2"))
+"""One every ten seconds: 60 are ten minutes."""
 
 
 @pytest.fixture(scope="module")
@@ -121,12 +126,15 @@ def test_namespace_affiliate_and_pipeline_converge_in_any_order(
     wait_for(lambda: plane.read("pipeline", "out", "-n", f"trackmate-{name}"))
 
 
+@pytest.mark.timeout(60 + 40 * SOAK_LOOKS)
 def test_after_ready_nothing_is_written_any_more(plane: ControlPlane, operator: Operating) -> None:
     plane.apply(affiliate("quiet"))
     ready(plane, "quiet")
     settled = written(plane, "quiet")
     looks = looked(plane, "quiet")
-    wait_until(lambda: looked(plane, "quiet") >= looks + 2, "it was looked at again", seconds=60)
+    again = looks + SOAK_LOOKS
+    seconds = 30 * SOAK_LOOKS
+    wait_until(lambda: looked(plane, "quiet") >= again, "it was looked at again", seconds=seconds)
     assert written(plane, "quiet")[len(settled) :] == []
 
 

@@ -2,6 +2,7 @@
 `trackmate-operator --check`, and how it refuses to begin: a sentence with the value and the cure.
 """
 
+import json
 import os
 import subprocess
 from collections.abc import Iterator
@@ -47,6 +48,24 @@ def test_missing_resources_are_said_and_then_all_is_right(
     code, said = check(file, plane)
     assert code == 0
     assert said.startswith("All is right: the settings, the API server with the custom resources")
+
+
+def test_resources_that_are_older_than_the_operator_are_said(
+    plane: ControlPlane, kafka: Cluster, tmp_path: Path
+) -> None:
+    """Else it would write what the API server drops, for ever."""
+    plane.install_crds()
+    crd = plane.read("crd", "affiliates.trackmate.io")
+    older = json.loads(json.dumps(crd))
+    schema = older["spec"]["versions"][0]["schema"]["openAPIV3Schema"]
+    del schema["properties"]["status"]["properties"]["streams"]
+    plane.kubectl("replace", "-f", "-", input=json.dumps(older))
+    code, said = check(settings(tmp_path, kafka), plane)
+    assert code == 1
+    assert "The CRD affiliates.trackmate.io is older than this operator: its status lacks " in said
+    assert "streams; apply the files in crds/ of this version" in said
+    plane.install_crds()
+    assert check(settings(tmp_path, kafka), plane)[0] == 0
 
 
 @pytest.mark.parametrize(

@@ -31,7 +31,7 @@ from trackmate_operator.backend import Down
 
 pytestmark = [pytest.mark.needs("cluster"), pytest.mark.needs("kafka"), pytest.mark.timeout(900)]
 
-RUNS = int(os.environ.get("TRACKMATE_STATE_RUNS", "4"))
+RUNS = int(os.environ.get("TRACKMATE_STATE_RUNS", "3"))
 KINDS = "secret,configmap,networkpolicy,resourcequota,limitrange,role,rolebinding"
 STREAMS = ("events", "orders")
 KEYS = ("web", "app")

@@ -7,18 +7,12 @@ from trackmate_operator.configuration import Configuration
 from trackmate_operator.kafka.admin import Admin
 from trackmate_operator.kafka.foreign import user_operators
 from trackmate_operator.kinds import AFFILIATE, CRD, KAFKA, PIPELINE, Ref
+from trackmate_operator.tenant import Document
 
 
 async def faults(configuration: Configuration, cluster: Cluster, admin: Admin) -> list[str]:
     """A sentence each. Raises Unanswered, Denied and Down where nobody answers."""
-    found = []
-    for kind in (AFFILIATE, PIPELINE):
-        name = f"{kind.plural}.trackmate.io"
-        if await cluster.get(Ref(CRD, name)) is None:
-            found.append(
-                f"The API server does not know {name}; apply the files in crds/, or install the "
-                "chart trackmate-crds."
-            )
+    found = [*await _resources(cluster)]
     cluster_id = await admin.cluster_id()
     if configuration.platform.settings.strimzi is None:
         found += [
@@ -27,3 +21,37 @@ async def faults(configuration: Configuration, cluster: Cluster, admin: Admin) -
             for where in user_operators(await cluster.list(KAFKA), cluster_id)
         ]
     return found
+
+
+_STATUS = {
+    AFFILIATE: {"id", "namespace", "endpoint", "keySecret", "streams", "conditions"},
+    PIPELINE: {"conditions"},
+}
+"""What the operator writes: of what a CRD does not know, the API server keeps nothing."""
+_CURE = "apply the files in crds/ of this version, or install its chart trackmate-crds."
+
+
+async def _resources(cluster: Cluster) -> list[str]:
+    found = []
+    for kind, fields in _STATUS.items():
+        name = f"{kind.plural}.trackmate.io"
+        crd = await cluster.get(Ref(CRD, name))
+        if crd is None:
+            found.append(f"The API server does not know {name}; {_CURE}")
+        elif missing := sorted(fields - _status_of(crd)):
+            found.append(
+                f"The CRD {name} is older than this operator: its status lacks "
+                f"{', '.join(missing)}; {_CURE}"
+            )
+    return found
+
+
+def _status_of(crd: Document) -> set[str]:
+    """The fields that the status has in every version that is served."""
+    served = [one for one in crd["spec"]["versions"] if one["served"]]
+    return set.intersection(
+        *(
+            set(one["schema"]["openAPIV3Schema"]["properties"]["status"]["properties"])
+            for one in served
+        )
+    )
