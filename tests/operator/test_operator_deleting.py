@@ -91,7 +91,9 @@ def test_another_id_is_refused_and_told_which_to_set(
     delete(plane, "reused")
     plane.apply(affiliate("reused", id="af-new"))
 
+    before = _namespace(plane, "reused")
     message = blocked(plane, "reused", "NameConflict")
+    assert _namespace(plane, "reused") == before, "what is another's is not touched"
 
     assert message == (
         "The data under the name 'reused' belongs to the id 'af-old', not to 'af-new'; make the "
@@ -101,6 +103,11 @@ def test_another_id_is_refused_and_told_which_to_set(
     delete(plane, "reused")
     assert stored(kafka, "reused.events") == 1, "whoever had the name in vain takes nothing along"
     applied(plane, "reused", id="af-old")
+
+
+def _namespace(plane: ControlPlane, name: str) -> str:
+    found = plane.read("namespace", f"trackmate-{name}")
+    return str(found["metadata"]["resourceVersion"])
 
 
 def test_without_an_id_in_the_yaml_the_message_names_the_one_that_was_made(
