@@ -79,6 +79,13 @@ def who_changed(found: Document) -> str:
     others = [
         (one.get("time", ""), one["manager"])
         for one in found["metadata"].get("managedFields", [])
-        if one["manager"] != MANAGER
+        if one["manager"] != MANAGER and not _is_controller(one)
     ]
     return repr(max(others)[1]) if others else "somebody"
+
+
+def _is_controller(entry: Document) -> bool:
+    """Whether it wrote what controllers write: the status, or its finalizer."""
+    fields = entry.get("fieldsV1") or {}
+    finalizers = {"f:metadata"} == {*fields} and {*fields["f:metadata"]} <= {".", "f:finalizers"}
+    return entry.get("subresource") == "status" or finalizers
