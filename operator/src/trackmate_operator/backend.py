@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
+from trackmate_operator.kinds import Ref
 from trackmate_operator.plan.kafka import Wanted
 
 
@@ -28,6 +29,10 @@ class Kept:
     """Those that somebody else is still to make: a sentence each, that names who."""
     changed: Sequence[str] = ()
     """What this pass changed, in words, each a line of an Event."""
+    mended: Mapping[Ref, str] = field(default_factory=dict)
+    """Objects of Kubernetes that somebody had changed, each with who."""
+    left: Sequence[Ref] = ()
+    """Those that somebody changed again, and that rest for now."""
 
 
 class Backend(Protocol):

@@ -6,6 +6,7 @@ from trackmate_operator.cluster import Cluster
 from trackmate_operator.configuration import Configuration
 from trackmate_operator.kafka.admin import Admin
 from trackmate_operator.kafka.foreign import user_operators
+from trackmate_operator.kafka.strimzi_there import elsewhere, what_is_missing
 from trackmate_operator.kinds import AFFILIATE, CRD, KAFKA, PIPELINE, Ref
 from trackmate_operator.tenant import Document
 
@@ -13,14 +14,17 @@ from trackmate_operator.tenant import Document
 async def faults(configuration: Configuration, cluster: Cluster, admin: Admin) -> list[str]:
     """A sentence each. Raises Unanswered, Denied and Down where nobody answers."""
     found = [*await _resources(cluster)]
-    cluster_id = await admin.cluster_id()
-    if configuration.platform.settings.strimzi is None:
+    strimzi, cluster_id = configuration.platform.settings.strimzi, await admin.cluster_id()
+    if strimzi is None:
         found += [
             f"Strimzi's User Operator of {where} works on this Kafka: it would remove the users "
             "that the operator makes; name that cluster in the setting strimzi."
             for where in user_operators(await cluster.list(KAFKA), cluster_id)
         ]
-    return found
+        return found
+    missing = await what_is_missing(cluster, strimzi)
+    kafka = None if missing else await cluster.get(Ref(KAFKA, strimzi.cluster, strimzi.namespace))
+    return [*found, *missing, *elsewhere(kafka, cluster_id, strimzi)]
 
 
 _STATUS = {

@@ -10,13 +10,16 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from trackmate_operator.backend import Down
+from trackmate_operator.backend import Backend, Down
 from trackmate_operator.checking import faults
+from trackmate_operator.clock import Clock
 from trackmate_operator.cluster import Cluster, Denied, Unanswered
 from trackmate_operator.configuration import Configuration, load
 from trackmate_operator.kafka.admin import Admin
 from trackmate_operator.kafka.direct import Direct
 from trackmate_operator.kafka.registry import Registry
+from trackmate_operator.kafka.strimzi import Strimzi
+from trackmate_operator.platform import Platform
 from trackmate_operator.program import Operator
 from trackmate_operator.settings import PROGRAM, OperatorSettings
 from trackmate_programs.command import CannotStart, Checked, Command
@@ -63,11 +66,18 @@ async def _run(configuration: Configuration, reached: _Reached) -> int:
         raise CannotStart(" ".join(found))
     platform = configuration.platform
     registry = Registry(reached.admin, platform.settings.topics)
-    backend = Direct(reached.admin, platform.root)
+    backend = _backend(reached, platform)
     try:
         return await Operator(platform, reached.cluster, registry, backend).run()
     finally:
         await registry.close()
+
+
+def _backend(reached: _Reached, platform: Platform) -> Backend:
+    strimzi = platform.settings.strimzi
+    if strimzi is None:
+        return Direct(reached.admin, platform.root)
+    return Strimzi(reached.cluster, reached.admin, strimzi, Clock())
 
 
 async def _check(settings: Path) -> Checked:
@@ -79,8 +89,8 @@ async def _check(settings: Path) -> Checked:
         found = [str(why)]
     return Checked(
         found,
-        "All is right: the settings, the API server with the custom resources, and the way to "
-        "Kafka.",
+        "All is right: the settings, the API server with the custom resources, the way to "
+        "Kafka, and Strimzi where it is to make topics and users.",
     )
 
 

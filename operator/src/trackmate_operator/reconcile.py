@@ -260,10 +260,10 @@ class Reconciler:
         _report_kafka(kept, tenant, report)
         report.add(good(TOPICS, "All topics are there."))
         report.add(good(CREDENTIALS, "All keys and users are there."))
-        for one, who in done.mended.items():
+        for one, who in {**done.mended, **kept.mended}.items():
             self._drift.mended(name, one, who)
             _log.warning("mended", extra={"fields": {"affiliate": name, "object": str(one)}})
-        report.add(self._drift.condition(name, done.left))
+        report.add(self._drift.condition(name, [*done.left, *kept.left]))
         steps = (("Made", done.made), ("Changed", done.changed), ("Removed", done.removed))
         said = [f"{words} {_listed(refs)}." for words, refs in steps if refs]
         said += kept.changed
