@@ -36,7 +36,7 @@ from trackmate_operator.tenant import Document
 
 _SEEN_S = 15.0  # how long Strimzi may take to do what an end waits for
 _LOOK_S = 0.2
-_THERE_S = 30.0  # how long it is taken for granted that Strimzi is there
+_THERE_S = 10.0  # how long it is taken for granted that Strimzi is there
 _KIND = "strimzi.io/kind"  # the label of the Secrets that Strimzi makes
 
 
