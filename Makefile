@@ -8,7 +8,7 @@ export UV_PYTHON_DOWNLOADS := never
 RUN := .venv/bin/
 
 .DEFAULT_GOAL := help
-.PHONY: help setup dev test check fmt cluster cluster-down cluster-binaries chaos bench verify-couchbase clean
+.PHONY: help setup dev test check fmt cluster cluster-down cluster-binaries chaos bench verify-couchbase verify-strimzi clean
 
 help: ## Print this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-17s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -55,6 +55,13 @@ verify-couchbase: setup ## Ask a real Couchbase what the tests ask the stand-in:
 	  TRACKMATE_COUCHBASE_PASSWORD='$(PASSWORD)' TRACKMATE_COUCHBASE_CA='$(CA)' \
 	  TRACKMATE_COUCHBASE_MANAGEMENT='$(MANAGEMENT)' $(RUN)pytest -k couchbase tests/consume/test_stores.py \
 	  tests/consume/test_couchbase_sink.py tests/consume/test_couchbase_isolation.py
+
+verify-strimzi: setup ## Ask a real Strimzi what the tests ask the stand-in: CONTEXT=… BOOTSTRAP=HOST:PORT USERNAME=… PASSWORD=…
+	@test -n "$(CONTEXT)" -a -n "$(BOOTSTRAP)" || { echo "Where is it? make verify-strimzi CONTEXT=… BOOTSTRAP=HOST:PORT USERNAME=… PASSWORD=…"; exit 2; }
+	@TRACKMATE_STRIMZI_CONTEXT='$(CONTEXT)' TRACKMATE_STRIMZI_BOOTSTRAP='$(BOOTSTRAP)' \
+	  TRACKMATE_STRIMZI_USERNAME='$(USERNAME)' TRACKMATE_STRIMZI_PASSWORD='$(PASSWORD)' TRACKMATE_STRIMZI_CA='$(CA)' \
+	  TRACKMATE_STRIMZI_CLUSTER='$(CLUSTER)' TRACKMATE_STRIMZI_NAMESPACE='$(NAMESPACE)' \
+	  $(RUN)pytest tests/operator/test_strimzi_standin.py tests/operator/test_strimzi_operator.py
 
 clean: ## Remove what was installed and built here
 	rm -rf .venv .uv

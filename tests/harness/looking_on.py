@@ -14,6 +14,7 @@ from typing import Any
 from cluster_access import Cluster as Plane
 from kafka_broker import Cluster as Kafka
 from operating import settings
+from trackmate_operator.backend import Backend
 from trackmate_operator.clock import Clock
 from trackmate_operator.cluster import Cluster, Stale, Unanswered
 from trackmate_operator.configuration import load
@@ -21,6 +22,7 @@ from trackmate_operator.deleting import Deletion
 from trackmate_operator.kafka.admin import Admin
 from trackmate_operator.kafka.direct import Direct
 from trackmate_operator.kafka.registry import Registry
+from trackmate_operator.kafka.strimzi import Strimzi
 from trackmate_operator.kinds import AFFILIATE, PIPELINE
 from trackmate_operator.owning import Ownership
 from trackmate_operator.platform import Platform
@@ -28,6 +30,7 @@ from trackmate_operator.reconcile import Reconciler, Unfinished
 
 _ENOUGH = 10
 _SERVED_S = 20
+_STRIMZI_S = 0.1  # between two looks, where somebody else makes what is waited for
 
 
 class Died(BaseException):
@@ -84,6 +87,20 @@ class LookingOn:
     admin: Admin
     platform: Platform
 
+    @property
+    def _again_s(self) -> float:
+        return _STRIMZI_S if self.platform.settings.strimzi else 0
+
+    @property
+    def _enough(self) -> int:
+        return 10 * _ENOUGH if self.platform.settings.strimzi else _ENOUGH
+
+    def _backend(self, cluster: Cluster, admin: Admin) -> Backend:
+        strimzi = self.platform.settings.strimzi
+        if strimzi is None:
+            return Direct(admin, self.platform.root)
+        return Strimzi(cluster, admin, strimzi, Clock())
+
     async def look(self, name: str, fuse: Fuse | None = None) -> None:
         """One life: it looks until all is as it is to be, or the fuse blows."""
         fuse = fuse or Fuse()
@@ -91,7 +108,7 @@ class LookingOn:
         admin = fused(_again(self.admin), fuse)
         records = fused(Registry(admin, self.platform.settings.topics), fuse)
         await records.open()
-        backend = Direct(admin, self.platform.root)
+        backend = self._backend(cluster, admin)
         others = await cluster.list(AFFILIATE)
         reconciler = Reconciler(
             cluster,
@@ -102,13 +119,14 @@ class LookingOn:
             clock=Clock(),
         )
         try:
-            for _ in range(_ENOUGH):
+            for _ in range(self._enough):
                 try:
                     await reconciler.look(name)
                 except (Unfinished, Stale):
+                    await asyncio.sleep(self._again_s)
                     continue
                 return
-            raise AssertionError(f"{name} was not finished after {_ENOUGH} looks")
+            raise AssertionError(f"{name} was not finished after {self._enough} looks")
         finally:
             await records.close()
 
@@ -132,7 +150,7 @@ async def _serves(cluster: Cluster) -> bool:
 
 @asynccontextmanager
 async def looking_on(
-    home: Path, plane: Plane, kafka: Kafka, **more: Any
+    home: Path, plane: Plane, kafka: Kafka, /, **more: Any
 ) -> AsyncIterator[LookingOn]:
     os.environ["KUBECONFIG"] = str(plane.kubeconfig)
     configuration = load(settings(home, kafka, **more), {})

@@ -77,7 +77,7 @@ def settings(home: Path, kafka: Kafka, /, **more: Any) -> Path:
 
 
 def start(
-    home: Path, plane: Cluster, kafka: Kafka, *, as_: Path | None = None, **more: Any
+    home: Path, plane: Cluster, kafka: Kafka, /, *, as_: Path | None = None, **more: Any
 ) -> Operating:
     """
     Return once it runs; whether it leads is another matter. `as_` is another's kubeconfig than the
@@ -103,7 +103,7 @@ def start(
 
 
 @contextmanager
-def operating(home: Path, plane: Cluster, kafka: Kafka, **more: Any) -> Iterator[Operating]:
+def operating(home: Path, plane: Cluster, kafka: Kafka, /, **more: Any) -> Iterator[Operating]:
     """It runs, and ends well."""
     running = start(home, plane, kafka, **more)
     try:

@@ -13,6 +13,7 @@ import httpx
 import pytest
 from confluent_kafka import Consumer, Producer, TopicPartition
 
+from cluster_access import Cluster as Plane
 from kafka_broker import Cluster
 from mounting import consume, files, ingest, keys
 from operating import SYSTEM, Operating, condition, operating, topics, users, wait_for
@@ -36,10 +37,25 @@ def operator(at: Reached, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
     home = tmp_path_factory.mktemp("operator")
     with operating(home, at.plane, at.kafka, **at.settings) as running:
         yield running
+        take_away(at.plane)
+
+
+APPLIED: set[str] = set()
+
+
+def take_away(plane: Plane) -> None:
+    """All affiliates, with their data: a real cluster is somebody's."""
+    for name in APPLIED:
+        patch = '{"spec":{"deletionPolicy":"Delete"}}'
+        if plane.tried("patch", "affiliate", name, "--type=merge", "-p", patch).returncode == 0:
+            plane.kubectl("annotate", "affiliate", name, f"trackmate.io/confirm-delete={name}")
+    names = sorted(APPLIED)
+    plane.kubectl("delete", "affiliate", *names, "--ignore-not-found", "--timeout=180s")
 
 
 def ready(at: Reached, name: str, **spec: Any) -> Any:
     """Applied, and Ready."""
+    APPLIED.add(name)
     at.plane.apply(affiliate(name, **spec))
     return wait_for(lambda: at.plane.read("affiliate", name))
 

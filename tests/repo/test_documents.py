@@ -126,6 +126,7 @@ def test_make_help_names_every_command_of_the_makefile() -> None:
 
 RUN = {
     "README.md": "here",
+    "operator-kafka.md": "tests/operator/test_strimzi_verify.py",
     "sinks-couchbase.md": "tests/consume/test_couchbase_page.py and test_couchbase_verify.py",
 }
 """Pages with commands, and what runs them."""
