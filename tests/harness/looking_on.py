@@ -122,7 +122,7 @@ class LookingOn:
             for _ in range(self._enough):
                 try:
                     await reconciler.look(name)
-                except (Unfinished, Stale):
+                except (Unfinished, Stale, Unanswered):
                     await asyncio.sleep(self._again_s)
                     continue
                 return

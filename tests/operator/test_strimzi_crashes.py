@@ -66,10 +66,12 @@ def everything(plane: ControlPlane, kafka: Cluster, name: str) -> Any:
 
 async def made(looking: LookingOn, plane: ControlPlane, name: str, fuse: Fuse) -> None:
     """Declared, and looked at until the fuse blows."""
-    plane.apply(affiliate(name, id=f"af-{name}", streams=[{"name": "events", "partitions": 1}]))
     namespace = {"name": f"trackmate-{name}", "labels": {"trackmate.io/affiliate": name}}
-    plane.apply({"apiVersion": "v1", "kind": "Namespace", "metadata": namespace})
-    plane.apply(pipeline("out", f"trackmate-{name}"))
+    plane.apply(
+        {"apiVersion": "v1", "kind": "Namespace", "metadata": namespace},
+        affiliate(name, id=f"af-{name}", streams=[{"name": "events", "partitions": 1}]),
+        pipeline("out", f"trackmate-{name}"),
+    )
     await looking.look(name, fuse)
 
 

@@ -4,6 +4,7 @@ The operator's own user beside Strimzi: a KafkaUser with the rights of the manua
 
 import asyncio
 from base64 import b64decode
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -35,13 +36,10 @@ def rule(kind: str, name: str, operations: list[str]) -> dict[str, Any]:
 
 
 def test_its_rights_are_enough(tmp_path: Path) -> None:
-    with (
-        control_plane() as plane,
-        kafka_brokers(secured=True) as kafka,
-        strimzi(plane, kafka),
-    ):
+    with control_plane() as plane, kafka_brokers(secured=True) as kafka, ExitStack() as working:
         plane.install_crds()
         plane.kubectl("create", "namespace", SYSTEM)
+        working.enter_context(strimzi(plane, kafka))
         at = Reached(plane, kafka, NAME, NAMESPACE)
         acls = [rule(*one) for one in RIGHTS]
         plane.apply(at.user("operator", authorization={"type": "simple", "acls": acls}))

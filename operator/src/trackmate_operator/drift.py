@@ -85,7 +85,16 @@ def who_changed(found: Document) -> str:
 
 
 def _is_controller(entry: Document) -> bool:
-    """Whether it wrote what controllers write: the status, or its finalizer."""
+    """
+    Whether it wrote what controllers write: the status, or its finalizer.
+
+    >>> _is_controller({"manager": "quota", "subresource": "status"})
+    True
+    >>> _is_controller({"manager": "strimzi", "fieldsV1": {"f:metadata": {"f:finalizers": {}}}})
+    True
+    >>> _is_controller({"manager": "kubectl", "fieldsV1": {"f:metadata": {"f:labels": {}}}})
+    False
+    """
     fields = entry.get("fieldsV1") or {}
     finalizers = {"f:metadata"} == {*fields} and {*fields["f:metadata"]} <= {".", "f:finalizers"}
     return entry.get("subresource") == "status" or finalizers
