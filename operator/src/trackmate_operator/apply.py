@@ -12,7 +12,7 @@ from typing import Any
 
 from trackmate_operator.cluster import Cluster, Denied
 from trackmate_operator.drift import who_changed
-from trackmate_operator.kinds import CHILDREN, Ref, ref
+from trackmate_operator.kinds import CHILDREN, SECRET, Ref, ref
 from trackmate_operator.plan.objects import AFFILIATE
 from trackmate_operator.tenant import Document
 
@@ -54,7 +54,7 @@ async def apply(
 ) -> Applied:
     """
     Make the namespace as planned; `there` is what it has of ours. What is `resting` is not mended
-    where somebody else changed it. Raises Unanswered.
+    where somebody else changed it. Raises Unanswered and Stale.
     """
     done = Applied()
     wanted = {ref(document): marked(document) for document in planned}
@@ -97,9 +97,9 @@ async def _keep(
 
 
 async def _write(cluster: Cluster, document: Document, found: Document | None) -> None:
-    """By apply; then without what others added, which apply leaves alone."""
+    """By apply; then without what others added, which apply leaves alone. Raises Stale."""
     try:
-        written = await cluster.apply(document)
+        written = await cluster.apply(_as_read(document, found))
     except Denied as why:
         if found is None or not _IMMUTABLE.search(str(why)):
             raise
@@ -108,6 +108,17 @@ async def _write(cluster: Cluster, document: Document, found: Document | None) -
     if not is_as(written, document):
         kept = {key: written[key] for key in _ENVELOPE if key in written}
         await cluster.replace({**document, **kept})
+
+
+def _as_read(document: Document, found: Document | None) -> Document:
+    """
+    A Secret is written as it was read or not at all: `trackmate keys` writes the book of keys too,
+    and a key that it revoked in between would open again.
+    """
+    if found is None or document["kind"] != SECRET.kind:
+        return document
+    version = {"resourceVersion": found["metadata"]["resourceVersion"]}
+    return {**document, "metadata": {**document["metadata"], **version}}
 
 
 _ENVELOPE = ("apiVersion", "kind", "metadata")

@@ -15,6 +15,8 @@ from trackmate_operator.plan.objects import MANAGER
 from trackmate_operator.tenant import Document
 
 _ANSWERED_S = 15.0
+_UNAUTHORIZED = 401
+_FORBIDDEN = 403
 _NOT_FOUND = 404
 _CONFLICT = 409
 _UNPROCESSABLE = 422
@@ -30,6 +32,14 @@ class Unanswered(Exception):  # noqa: N818 - what happened
 
 class Denied(Exception):  # noqa: N818 - what happened
     """The API server does not do it; its own sentence."""
+
+
+class Forbidden(Denied):
+    """Whoever asks has no right to; the sentence names who, the verb and the resource."""
+
+
+class Stranger(Denied):
+    """The API server does not know who asks."""
 
 
 class Stale(Exception):  # noqa: N818 - what happened
@@ -52,16 +62,31 @@ class Cluster:
         """How many requests were made that may change something."""
 
     @classmethod
-    async def reached(cls) -> "Cluster":
-        """By the kubeconfig of the environment, or the pod's service account."""
+    async def reached(cls, context: str | None = None) -> "Cluster":
+        """
+        By the kubeconfig of the environment, in the context that is current there or is named, or
+        by the pod's service account.
+        """
         try:
-            return cls(await api())
+            # kr8s would ask the current context, which there may not be, for a namespace
+            found = api(context=context, namespace="default") if context else api()
+            return cls(await found)
         except (APITimeoutError, ServerError, httpx.HTTPError, OSError, ValueError) as error:
             what = str(error) or type(error).__name__
             raise Unanswered(
                 f"The API server cannot be reached ({what}); check KUBECONFIG, or that the pod "
                 "has a service account."
             ) from None
+
+    @property
+    def context(self) -> str:
+        """The kubeconfig's; "" by a service account."""
+        return str(self._api.auth.active_context)
+
+    @property
+    def url(self) -> str:
+        """Where the API server is."""
+        return str(self._api.auth.server)
 
     async def close(self) -> None:
         session = self._api._session  # noqa: SLF001 - kr8s closes it nowhere
@@ -89,9 +114,22 @@ class Cluster:
         whole = {"apiVersion": kind.api_version, "kind": kind.kind}
         return [{**whole, **item} for item in found["items"]]
 
+    async def serves(self, kind: Kind) -> bool:
+        """Whether the API server knows the kind."""
+        try:
+            found = await self._answer("GET", base=f"/apis/{kind.api_version}", version="", url="")
+        except _Missing:
+            return False
+        return any(one["name"] == kind.plural for one in found["resources"])
+
+    async def version(self) -> str:
+        """Of the API server, as `v1.34.2`."""
+        found = await self._answer("GET", base="/version", version="", url="")
+        return str(found["gitVersion"])
+
     async def apply(self, document: Document, *, dry_run: bool = False) -> Document:
         """Make it, or take over the fields that are in it (server-side apply, forced)."""
-        asked = {**_FORCED, "dryRun": "All"} if dry_run else _FORCED
+        asked = {**_FORCED, **_dry(dry_run)}
         return await self._write(ref(document), "PATCH", _Body(document, _APPLY), params=asked)
 
     async def apply_status(self, document: Document) -> Document:
@@ -99,19 +137,21 @@ class Cluster:
         body = _Body(document, _APPLY)
         return await self._write(ref(document), "PATCH", body, path="/status", params=_FORCED)
 
-    async def create(self, document: Document) -> Document | None:
+    async def create(self, document: Document, *, dry_run: bool = False) -> Document | None:
         """Make it; None where it is there already."""
         made = ref(document)
         self.writes += 1
         try:
-            there: Document = await self._ask("POST", made.kind, made.namespace, _Body(document))
+            there: Document = await self._ask(
+                "POST", made.kind, made.namespace, _Body(document), params=_dry(dry_run)
+            )
         except Stale:
             return None
         return there
 
-    async def replace(self, document: Document) -> Document:
+    async def replace(self, document: Document, *, dry_run: bool = False) -> Document:
         """Raises Stale where it is not as it was read: by its resourceVersion."""
-        return await self._write(ref(document), "PUT", _Body(document))
+        return await self._write(ref(document), "PUT", _Body(document), params=_dry(dry_run))
 
     async def patch(self, changed: Ref, operations: Sequence[Document]) -> Document | None:
         """By JSON patch (RFC 6902). Raises Stale where a `test` fails; None where it is gone."""
@@ -159,17 +199,19 @@ class Cluster:
         params: Mapping[str, str] | None = None,
     ) -> Any:
         sent = {} if body is None else {"content": json.dumps(body.content)}
+        return await self._answer(
+            method,
+            version=kind.api_version,
+            namespace=namespace,
+            url=f"{kind.plural}{path}",
+            params=params or {},
+            headers={"Content-Type": body.media if body else "application/json"},
+            **sent,
+        )
+
+    async def _answer(self, method: str, **asked: Any) -> Any:
         try:
-            async with self._api.call_api(
-                method,
-                version=kind.api_version,
-                namespace=namespace,
-                url=f"{kind.plural}{path}",
-                params=params or {},
-                headers={"Content-Type": body.media if body else "application/json"},
-                timeout=_ANSWERED_S,
-                **sent,
-            ) as response:
+            async with self._api.call_api(method, timeout=_ANSWERED_S, **asked) as response:
                 return response.json()
         except ServerError as error:
             raise _understood(error) from None
@@ -182,12 +224,17 @@ class _Missing(Denied):
     pass
 
 
+def _dry(run: bool) -> Mapping[str, str]:  # noqa: FBT001 - as the keyword that it comes from
+    return {"dryRun": "All"} if run else {}
+
+
 def _understood(error: ServerError) -> Exception:
     response = error.response
     code = response.status_code if response is not None else 0
-    if code == _NOT_FOUND:
-        return _Missing(str(error))
     said = str(error)
+    known = {_NOT_FOUND: _Missing, _FORBIDDEN: Forbidden, _UNAUTHORIZED: Stranger}
+    if code in known:
+        return known[code](said)
     if code == _CONFLICT or (code == _UNPROCESSABLE and "test" in said.lower()):
         return Stale(said)
     if code in range(400, 429):

@@ -20,9 +20,7 @@ MADE_FOR = "trackmate.io/made-for"
 async def house(cluster: Cluster, name: str, affiliate: str) -> None:
     """See that the namespace is there and the affiliate's. Raises Blocked and Unanswered."""
     found = await cluster.get(Ref(NAMESPACE, name))
-    if found is not None:
-        _check(found, name, affiliate)
-    document = marked(_planned(name, affiliate, made_here=found is None or was_made(found)))
+    document = housed(found, name, affiliate)
     if found is not None and holds(found, document):
         return
     try:
@@ -31,6 +29,13 @@ async def house(cluster: Cluster, name: str, affiliate: str) -> None:
         raise Blocked(
             bad(CONDITION, "Denied", f"Namespace {name!r} cannot be made: {why}")
         ) from None
+
+
+def housed(found: Document | None, name: str, affiliate: str) -> Document:
+    """The namespace as it is to be. Raises Blocked where the one that is there is another's."""
+    if found is not None:
+        _check(found, name, affiliate)
+    return marked(_planned(name, affiliate, made_here=found is None or was_made(found)))
 
 
 def was_made(found: Document) -> bool:

@@ -14,6 +14,7 @@ from contextvars import ContextVar
 import kopf
 from aiohttp import web
 
+from trackmate_operator.apply import holds
 from trackmate_operator.backend import Backend, Down
 from trackmate_operator.clock import Clock
 from trackmate_operator.cluster import Cluster, Denied, Stale, Unanswered
@@ -23,6 +24,7 @@ from trackmate_operator.health import Health
 from trackmate_operator.leading import Leadership
 from trackmate_operator.owning import Ownership, Registry
 from trackmate_operator.platform import Platform
+from trackmate_operator.published import published, reference
 from trackmate_operator.queue import Queue
 from trackmate_operator.reconcile import Reconciler, Unfinished
 from trackmate_operator.seen import Seen
@@ -43,6 +45,7 @@ class Operator:
         self, platform: Platform, cluster: Cluster, records: Registry, backend: Backend
     ) -> None:
         self._platform = platform
+        self._cluster = cluster
         self._clock = Clock()
         self._seen = Seen()
         self._queue = Queue()
@@ -114,6 +117,7 @@ class Operator:
         """Wait for the Lease, then work as long as it is held. Raises LeadershipLost."""
         await self._watching.wait()
         await self._leadership.gained()
+        await self._publish()
         working = asyncio.create_task(self._queue.run(self._look))
         try:
             await self._leadership.keep()
@@ -121,6 +125,16 @@ class Operator:
             working.cancel()
             with contextlib.suppress(asyncio.CancelledError):
                 await working
+
+    async def _publish(self) -> None:
+        """For `trackmate plan`, and for nothing that is done here."""
+        wanted = published(self._platform)
+        try:
+            found = await self._cluster.get(reference(self._platform))
+            if found is None or not holds(found, wanted):
+                await self._cluster.apply(wanted)
+        except (Unanswered, Denied, Stale) as why:
+            _log.warning("not published", extra={"fields": {"fault": str(why)}})
 
     async def _open_records(self) -> None:
         """
