@@ -3,6 +3,7 @@ What the commands say of a running instance, they say on both backbones: tests t
 `start_anywhere` are run on the embedded log and on Kafka.
 """
 
+import os
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -10,6 +11,12 @@ import pytest
 
 from kafka_broker import Cluster, kafka_brokers
 from running import Dev
+
+
+@pytest.fixture(autouse=True)
+def without_a_kubeconfig(monkeypatch: pytest.MonkeyPatch) -> None:
+    """That of whoever runs the tests is nobody's business here."""
+    monkeypatch.setenv("KUBECONFIG", os.devnull)
 
 
 @pytest.fixture(scope="module")

@@ -241,7 +241,7 @@ def test_without_an_instance_every_command_says_how_to_start_one(
     done = subprocess.run([TRACKMATE, *command], capture_output=True, cwd=tmp_path, check=False)
 
     assert done.returncode == 3
-    assert words(done.stderr).endswith("Start one here: trackmate dev")
+    assert "Start one here: trackmate dev; or name a kubeconfig" in words(done.stderr)
 
 
 def test_a_dead_instance_is_told_from_a_living_one(start_dev: StartDev) -> None:

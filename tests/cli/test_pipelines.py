@@ -322,6 +322,7 @@ def test_plan_works_without_an_instance(tmp_path: Path) -> None:
         "kind": "Affiliate",
         "name": "acme",
         "fields": [],
+        "note": "",
     }
 
 

@@ -5,7 +5,7 @@ How the command line talks to a running instance, and what it says when it canno
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any, cast
+from typing import Any, Literal, cast
 
 import httpx
 
@@ -17,12 +17,23 @@ from trackmate_contract.names import NAME
 class Client:
     """The console's API of one instance."""
 
+    on_cluster: Literal[False] = False
+
     def __init__(self, address: Address) -> None:
         self.address = address
         self.http = httpx.Client(base_url=address.url, timeout=30, trust_env=False)
 
-    def affiliates(self) -> dict[str, Any]:
-        return cast("dict[str, Any]", self._ask("GET", "/api/affiliates"))
+    @property
+    def said(self) -> str:
+        """Which Trackmate it is."""
+        return f"The embedded instance at {self.address.url}"
+
+    def affiliates(self, only: str | None = None) -> dict[str, Any]:
+        found = cast("dict[str, Any]", self._ask("GET", "/api/affiliates"))
+        named = [one for one in found["affiliates"] if only in {None, one["name"]}]
+        if only is not None and not named:
+            raise Declined(f"No affiliate {only!r} runs here.")
+        return {**found, "affiliates": named}
 
     def affiliate(self, name: str) -> dict[str, Any]:
         return cast("dict[str, Any]", self._ask("GET", f"/api/affiliates/{_named(name)}"))
@@ -38,7 +49,29 @@ class Client:
         method = "GET" if body is None else "POST"
         return cast("dict[str, Any]", self._ask(method, path, json=body))
 
-    def change_keys(
+    def pause(self, name: str, reason: str) -> dict[str, Any]:
+        return self.pipeline(name, "pause", {"reason": reason})
+
+    def resume(self, name: str) -> dict[str, Any]:
+        return self.pipeline(name, "resume", {})
+
+    def keys(self, affiliate: str) -> list[dict[str, Any]]:
+        return cast("list[dict[str, Any]]", self.affiliate(affiliate)["keys"])
+
+    def snippet(self, affiliate: str) -> str | None:
+        """What to paste into a page; None without a browser key that works now."""
+        return cast("str | None", self.affiliate(affiliate)["snippet"])
+
+    def create_key(self, affiliate: str, wanted: dict[str, Any]) -> list[dict[str, Any]]:
+        return self._change_keys(affiliate, "keys", wanted)
+
+    def rotate_key(self, affiliate: str, key: str, grace: str) -> list[dict[str, Any]]:
+        return self._change_keys(affiliate, f"keys/{key}/rotate", {"grace": grace})
+
+    def revoke_key(self, affiliate: str, key: str) -> list[dict[str, Any]]:
+        return self._change_keys(affiliate, f"keys/{key}/revoke")
+
+    def _change_keys(
         self, name: str, path: str, body: dict[str, Any] | None = None
     ) -> list[dict[str, Any]]:
         answer = self._ask("POST", f"/api/affiliates/{_named(name)}/{path}", json=body)

@@ -1,5 +1,5 @@
 """
-`trackmate doctor`: what keeps a machine or an instance from working, each with its cure.
+`trackmate doctor`: what keeps a machine, an instance or a cluster from working, each with its cure.
 """
 
 import os
@@ -10,12 +10,13 @@ import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import NamedTuple
 
 import httpx
 
 from trackmate import show
+from trackmate.checks import Check
 from trackmate.dev.address import HOME, Address
+from trackmate.reaching import is_cluster, on_cluster
 
 _PYTHON = (3, 11)
 _SQLITE = (3, 35, 0)
@@ -24,16 +25,12 @@ _SLOW_SYNC_MS = 50.0
 _SYNCS = 20
 
 
-class Check(NamedTuple):
-    """One look at one thing."""
-
-    name: str
-    passed: bool
-    detail: str
-
-
-def examine() -> list[Check]:
-    """All checks, the cheap ones first."""
+def examine(context: str | None) -> list[Check]:
+    """All checks, the cheap ones first; of a cluster where one is meant. Raises Refusal."""
+    if is_cluster(context):
+        with on_cluster(context) as cluster:
+            show.target(cluster.said)
+            return cluster.examine()
     checks: list[Callable[[], Check]] = [_python, _sqlite, _disk_space, _sync, _instance, _books]
     return [check() for check in checks]
 

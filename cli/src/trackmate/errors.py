@@ -16,8 +16,12 @@ class NoInstance(Refusal):
     exit_code = 3
 
 
+class Nowhere(NoInstance):
+    """Neither an instance in this folder nor a way to a cluster."""
+
+
 class Declined(Refusal):
-    """The instance refused, in its own words."""
+    """The instance or the cluster refused, in its own words."""
 
 
 class Unsendable(Refusal):
@@ -26,3 +30,13 @@ class Unsendable(Refusal):
 
 class CannotStart(Refusal):
     """Something keeps the instance from starting."""
+
+
+class NotHere(Refusal):
+    """The command does not work where it was asked to; what to do instead."""
+
+
+class Unconfirmed(Refusal):
+    """It is written, and nobody has made it so."""
+
+    exit_code = 1

@@ -11,6 +11,7 @@ from typing import Any, NamedTuple, TypeVar
 
 import yaml
 
+from trackmate.misfit import Misfit
 from trackmate_consume.assembly import NO_COUCHBASE
 from trackmate_consume.sinks import kafka_login
 from trackmate_contract.affiliate import Affiliate
@@ -25,19 +26,6 @@ _MOST_PARTS = 20_000  # of one document
 _MOST_BYTES = 1 << 20  # of one file
 
 
-class Misfit(NamedTuple):
-    """A fault, and where a person finds it."""
-
-    file: str
-    line: int | None
-    path: str
-    message: str
-
-    def __str__(self) -> str:
-        where = f"{self.file}:{self.line}" if self.line else self.file
-        return f"{where}: {self.path}: {self.message}" if self.path else f"{where}: {self.message}"
-
-
 @dataclass
 class Folder:
     """What the folder says now."""
@@ -45,6 +33,7 @@ class Folder:
     affiliates: dict[str, "Declared"] = field(default_factory=dict)
     pipelines: dict[tuple[str, str], "DeclaredPipeline"] = field(default_factory=dict)
     """By namespace and name."""
+    namespaces: dict[str, "Document"] = field(default_factory=dict)
     secrets: dict[tuple[str, str], dict[str, str]] = field(default_factory=dict, repr=False)
     """Values by namespace and name, then by key."""
     owners: dict[str, "Owner"] = field(default_factory=dict)
@@ -70,12 +59,19 @@ class Declared(NamedTuple):
     affiliate: Affiliate
     file: str
     lines: "Lines"
+    content: Mapping[str, Any]
+    """As it is written."""
+
+    def misfit(self, path: str, message: str) -> Misfit:
+        return Misfit(self.file, self.lines.find(path), path, message)
 
 
 class DeclaredPipeline(NamedTuple):
     pipeline: Pipeline
     file: str
     lines: "Lines"
+    content: Mapping[str, Any]
+    """As it is written."""
 
     def misfit(self, path: str, message: str) -> Misfit:
         return Misfit(self.file, self.lines.find(path), path, message)
@@ -91,8 +87,8 @@ class Document(NamedTuple):
     """One YAML document and the lines of its parts."""
 
     file: str
-    content: Mapping[str, Any]
     lines: "Lines"
+    content: Mapping[str, Any]
 
 
 class Lines:
@@ -152,14 +148,12 @@ def read_folder(directory: Path, *, running: Running | None = None) -> Folder:
     name or one host, the one that is `running` keeps it.
     """
     folder = Folder(running=running or {})
-    for path in sorted(directory.rglob("*.y*ml")):
-        name = path.relative_to(directory)
-        if path.suffix in {".yaml", ".yml"} and not any(p.startswith(".") for p in name.parts):
-            _read_file(path, str(name), folder)
+    for file, name in _yaml_files(directory):
+        _read_file(file, name, folder)
     _check_hosts(folder)
     _check_secrets(folder)
     _find_owners(folder)
-    _check_pipelines(folder)
+    _check_pipelines(folder, secrets=True)
     return folder
 
 
@@ -169,8 +163,29 @@ def read_file(path: Path, owners: Mapping[str, Owner]) -> Folder:
     _read_file(path, path.name, folder)
     _check_hosts(folder)
     _find_owners(folder)
-    _check_pipelines(folder, secrets=False)
+    _check_pipelines(folder)
     return folder
+
+
+def read_for_cluster(path: Path, owners: Mapping[str, Owner]) -> Folder:
+    """
+    Read a file, or a folder with all below it, to be added to what a cluster has: Secrets may be
+    there, and so are sinks that the embedded mode does not have.
+    """
+    folder = Folder(owners=dict(owners))
+    for file, name in _yaml_files(path) if path.is_dir() else [(path, path.name)]:
+        _read_file(file, name, folder)
+    _check_hosts(folder)
+    _find_owners(folder)
+    _check_pipelines(folder, embedded=False)
+    return folder
+
+
+def _yaml_files(directory: Path) -> Iterator[tuple[Path, str]]:
+    for path in sorted(directory.rglob("*.y*ml")):
+        name = path.relative_to(directory)
+        if path.suffix in {".yaml", ".yml"} and not any(p.startswith(".") for p in name.parts):
+            yield path, str(name)
 
 
 def _read_file(path: Path, name: str, folder: Folder) -> None:
@@ -207,7 +222,7 @@ def _documents(name: str, text: str) -> Iterator[Document]:
             lines = Lines(node) if node else None  # first: it bounds what there is to make
             content = loader.construct_document(node) if node else None
             if lines and content is not None:
-                yield Document(name, content, lines)
+                yield Document(name, lines, content)
     finally:
         loader.dispose()
 
@@ -224,8 +239,20 @@ def _take(document: Document, folder: Folder) -> None:
         _take_secret(document, folder)
     elif kind in {"Affiliate", "Pipeline"} or group.startswith(_GROUP) or "kind" not in content:
         _take_resource(document, folder)
-    elif kind != "Namespace":  # what a cluster needs, and `dev` does not
+    elif kind == "Namespace" and group == "v1":  # what a cluster needs, and `dev` does not
+        _take_namespace(document, folder)
+    else:
         folder.notices.append(f"{document.file}: kind {kind!r} is not read here, and left alone")
+
+
+def _take_namespace(document: Document, folder: Folder) -> None:
+    metadata = document.content.get("metadata")
+    name = metadata.get("name") if isinstance(metadata, Mapping) else None
+    if isinstance(name, str):
+        folder.namespaces[name] = document
+    else:
+        fault = Fault("metadata.name", "is missing; write the namespace's name")
+        folder.misfits.append(_misfit(document, fault))
 
 
 def _take_resource(document: Document, folder: Folder) -> None:
@@ -235,9 +262,9 @@ def _take_resource(document: Document, folder: Folder) -> None:
         folder.misfits += [_misfit(document, fault) for fault in faulty.faults]
         return
     if isinstance(resource, Pipeline):
-        _take_pipeline(DeclaredPipeline(resource, document.file, document.lines), folder)
+        _take_pipeline(DeclaredPipeline(resource, *document), folder)
         return
-    declared = Declared(resource, document.file, document.lines)
+    declared = Declared(resource, *document)
     first = folder.affiliates.get(resource.name)
     folder.affiliates[resource.name] = _one_of(folder, (resource.name,), first, declared)
 
@@ -333,9 +360,11 @@ def _find_owners(folder: Folder) -> None:
         folder.owners[affiliate.namespace] = Owner(affiliate.name, streams)
 
 
-def _check_pipelines(folder: Folder, *, secrets: bool = True) -> None:
+def _check_pipelines(folder: Folder, *, secrets: bool = False, embedded: bool = True) -> None:
     for where, declared in list(folder.pipelines.items()):
         faults = [*_pipeline_faults(declared.pipeline, folder.owners)]
+        if embedded and declared.pipeline.spec.sink.couchbase is not None:
+            faults.append(Fault("spec.sink.couchbase", NO_COUCHBASE))
         if secrets:
             faults += _secret_faults(declared.pipeline, folder)
         if faults:
@@ -352,8 +381,6 @@ def _pipeline_faults(pipeline: Pipeline, owners: Mapping[str, Owner]) -> Iterato
     elif pipeline.spec.stream not in owner.streams:
         what = f"the affiliate {owner.name!r} has no stream {pipeline.spec.stream!r}; it has"
         yield Fault("spec.stream", f"{what}: {', '.join(owner.streams)}")
-    if pipeline.spec.sink.couchbase is not None:
-        yield Fault("spec.sink.couchbase", NO_COUCHBASE)
 
 
 def _secret_faults(pipeline: Pipeline, folder: Folder) -> Iterator[Fault]:

@@ -9,6 +9,7 @@ usage or faulty input · 3 nothing to talk to.
 import contextlib
 import sys
 from base64 import b64decode
+from collections.abc import Iterator
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
@@ -16,9 +17,9 @@ from typing import Annotated
 import typer
 
 from trackmate import show
-from trackmate.client import connected
 from trackmate.dev.address import HOME
-from trackmate.errors import Declined, NoInstance, Refusal
+from trackmate.errors import Declined, Nowhere, Refusal
+from trackmate.reaching import Target, connected, here
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -46,7 +47,48 @@ PipelineName = Annotated[
     str,
     typer.Argument(metavar="AFFILIATE/PIPELINE", help="The pipeline's name.", show_default=False),
 ]
+Pausable = Annotated[
+    str,
+    typer.Argument(
+        metavar="AFFILIATE[/PIPELINE]",
+        help="The pipeline's name; on a cluster also an affiliate's, which its operator then "
+        "leaves as it is.",
+        show_default=False,
+    ),
+]
+Context = Annotated[
+    str | None,
+    typer.Option(
+        metavar="NAME",
+        help="The cluster of this kubeconfig context, whatever runs in this folder.",
+        show_default="what runs in this folder, else the current context",
+    ),
+]
 Json = Annotated[bool, typer.Option("--json", help="JSON on standard output, for programs.")]
+
+
+_SEND_INSTEAD = (
+    "Send to the affiliate's address by HTTP, with a key of `trackmate keys list`: curl "
+    "ADDRESS/v1/events -H 'Authorization: Bearer KEY' -H 'Content-Type: application/x-ndjson' "
+    "--data-binary @FILE"
+)
+_TAIL_INSTEAD = (
+    "Read the topic AFFILIATE.STREAM with a Kafka client, or make a Pipeline with sink: "
+    "{stdout: {}} and read its log."
+)
+_LEDGER_INSTEAD = "Read the counters that each program serves at /metrics: docs/monitoring.md"
+_LETTERS_INSTEAD = (
+    "Read the topic AFFILIATE.PIPELINE.dead with a Kafka client; spec.replay with only: "
+    "DeadLetters sends them again."
+)
+
+
+@contextlib.contextmanager
+def _reached(context: str | None) -> Iterator[Target]:
+    """What is talked to; it is said first."""
+    with connected(context) as target:
+        show.target(target.said)
+        yield target
 
 
 @app.command()
@@ -104,8 +146,8 @@ def send(
     """Send the events of a file, byte for byte, and wait until they are stored."""
     from trackmate.sending import send as send_file
 
-    with connected() as client:
-        show.target(client.address.url)
+    with here("send", _SEND_INSTEAD) as client:
+        show.target(client.said)
         sent = send_file(client, affiliate, file, stream=stream)
         show.sent(events=sent.events, requests=sent.requests, as_json=as_json)
 
@@ -132,23 +174,22 @@ def tail(  # noqa: PLR0913 - one parameter an option
     """Show the events of an affiliate, exactly as they were stored."""
     from trackmate import tailing
 
-    with connected() as client:
-        show.target(client.address.url)
+    with here("tail", _TAIL_INSTEAD) as client:
+        show.target(client.said)
         how = tailing.Form.RAW if raw else tailing.Form.JSON if as_json else tailing.Form.TABLE
         since = since or ("latest" if follow else "earliest")
         tailing.tail(client, affiliate, stream, since=since, limit=limit, follow=follow, form=how)
 
 
 @keys.command("list")
-def list_keys(affiliate: Affiliate, *, as_json: Json = False) -> None:
+def list_keys(affiliate: Affiliate, *, context: Context = None, as_json: Json = False) -> None:
     """Show every write key and its value."""
-    with connected() as client:
-        show.target(client.address.url)
-        show.keys(client.affiliate(affiliate)["keys"], as_json=as_json)
+    with _reached(context) as target:
+        show.keys(target.keys(affiliate), as_json=as_json)
 
 
 @keys.command("create")
-def create_key(
+def create_key(  # noqa: PLR0913 - one parameter an option
     affiliate: Affiliate,
     key: Annotated[str, typer.Argument(help="The new key's name.")],
     *,
@@ -159,13 +200,13 @@ def create_key(
     expires: Annotated[
         str | None, typer.Option(metavar="TIME", help="When it ends, like 2027-01-31T00:00:00Z.")
     ] = None,
+    context: Context = None,
     as_json: Json = False,
 ) -> None:
     """Make a key beside those of the YAML."""
-    body = {"name": key, "use": use.value, "origins": origin or [], "expires": expires}
-    with connected() as client:
-        show.target(client.address.url)
-        show.keys(client.change_keys(affiliate, "keys", body), as_json=as_json)
+    wanted = {"name": key, "use": use.value, "origins": origin or [], "expires": expires}
+    with _reached(context) as target:
+        show.keys(target.create_key(affiliate, wanted), as_json=as_json)
 
 
 @keys.command("rotate")
@@ -176,13 +217,12 @@ def rotate_key(
     grace: Annotated[
         str, typer.Option(metavar="DURATION", help="How long the old value still works.")
     ] = "24h",
+    context: Context = None,
     as_json: Json = False,
 ) -> None:
     """Make a new value; the old one works on for the grace."""
-    with connected() as client:
-        show.target(client.address.url)
-        path = f"keys/{key}/rotate"
-        show.keys(client.change_keys(affiliate, path, {"grace": grace}), as_json=as_json)
+    with _reached(context) as target:
+        show.keys(target.rotate_key(affiliate, key, grace), as_json=as_json)
 
 
 @keys.command("revoke")
@@ -190,20 +230,19 @@ def revoke_key(
     affiliate: Affiliate,
     key: Annotated[str, typer.Argument(help="The key's name.")],
     *,
+    context: Context = None,
     as_json: Json = False,
 ) -> None:
-    """End every value of a key at once."""
-    with connected() as client:
-        show.target(client.address.url)
-        show.keys(client.change_keys(affiliate, f"keys/{key}/revoke"), as_json=as_json)
+    """End every value of a key at once; on a cluster, say which with --context."""
+    with _reached(context) as target:
+        show.keys(target.revoke_key(affiliate, key), as_json=as_json)
 
 
 @app.command()
-def snippet(affiliate: Affiliate) -> None:
+def snippet(affiliate: Affiliate, *, context: Context = None) -> None:
     """Print what to paste into a page."""
-    with connected() as client:
-        show.target(client.address.url)
-        text = client.affiliate(affiliate)["snippet"]
+    with _reached(context) as target:
+        text = target.snippet(affiliate)
         if text is None:
             raise Declined(
                 f"Affiliate {affiliate!r} has no browser key that works now. "
@@ -216,19 +255,23 @@ def snippet(affiliate: Affiliate) -> None:
 def status(
     affiliate: Annotated[str | None, typer.Argument(help="One affiliate only.")] = None,
     *,
+    context: Context = None,
     as_json: Json = False,
 ) -> None:
-    """Show what runs: affiliates, addresses, lag, and what is wrong with the YAML."""
-    with connected() as client:
-        show.target(client.address.url)
-        show.status(client.affiliates(), affiliate, as_json=as_json)
+    """Show how affiliates are, where they are reached, and what is wrong with them."""
+    with _reached(context) as target:
+        state = target.affiliates(affiliate)
+    if target.on_cluster:
+        show.cluster_status(state, affiliate, as_json=as_json)
+    else:
+        show.status(state, as_json=as_json)
 
 
 @app.command()
 def audit(affiliate: Affiliate, *, as_json: Json = False) -> None:
     """Check the books of an affiliate; exit 1 when they do not balance."""
-    with connected() as client:
-        show.target(client.address.url)
+    with here("audit", _LEDGER_INSTEAD) as client:
+        show.target(client.said)
         ledger = client.affiliate(affiliate)["ledger"]
     show.ledger(ledger, as_json=as_json)
     if not ledger["balanced"]:
@@ -237,27 +280,24 @@ def audit(affiliate: Affiliate, *, as_json: Json = False) -> None:
 
 @app.command()
 def pause(
-    pipeline: PipelineName,
+    name: Pausable,
     *,
     reason: Annotated[
         str, typer.Option(help="Why, for those who find it paused.")
     ] = "paused by hand",
+    context: Context = None,
     as_json: Json = False,
 ) -> None:
     """Stop a pipeline; what waits stays in the log, and a restart changes nothing."""
-    with connected() as client:
-        show.target(client.address.url)
-        show.paused(
-            pipeline, client.pipeline(pipeline, "pause", {"reason": reason}), as_json=as_json
-        )
+    with _reached(context) as target:
+        show.paused(name, target.pause(name, reason), as_json=as_json)
 
 
 @app.command()
-def resume(pipeline: PipelineName, *, as_json: Json = False) -> None:
-    """Let a paused pipeline go on from where it was."""
-    with connected() as client:
-        show.target(client.address.url)
-        show.paused(pipeline, client.pipeline(pipeline, "resume", {}), as_json=as_json)
+def resume(name: Pausable, *, context: Context = None, as_json: Json = False) -> None:
+    """Let what is paused go on from where it was."""
+    with _reached(context) as target:
+        show.paused(name, target.resume(name), as_json=as_json)
 
 
 @letters.command("list")
@@ -269,8 +309,8 @@ def list_letters(
     as_json: Json = False,
 ) -> None:
     """Show what was put aside, and why."""
-    with connected() as client:
-        show.target(client.address.url)
+    with here("dead-letters", _LETTERS_INSTEAD) as client:
+        show.target(client.said)
         part = f"dead-letters?after={after}&limit={limit}"
         show.letters(pipeline, client.pipeline(pipeline, part), as_json=as_json)
 
@@ -284,8 +324,8 @@ def show_letter(
     as_json: Json = False,
 ) -> None:
     """Show one dead letter with its original bytes."""
-    with connected() as client:
-        show.target(client.address.url)
+    with here("dead-letters", _LETTERS_INSTEAD) as client:
+        show.target(client.said)
         found = client.pipeline(pipeline, f"dead-letters/{number}")
     if raw:
         sys.stdout.buffer.write(b64decode(found["base64"]))
@@ -303,8 +343,8 @@ def replay_letters(
     as_json: Json = False,
 ) -> None:
     """Send dead letters again, under their own ids; what is refused again stays."""
-    with connected() as client:
-        show.target(client.address.url)
+    with here("dead-letters", _LETTERS_INSTEAD) as client:
+        show.target(client.said)
         body = {"letters": numbers or None}
         show.replaying(client.pipeline(pipeline, "dead-letters/replay", body), as_json=as_json)
 
@@ -315,18 +355,18 @@ def show_plan(
         Path, typer.Option("-f", "--file", metavar="FILE|DIR", help="What is to be followed.")
     ],
     *,
+    context: Context = None,
     as_json: Json = False,
 ) -> None:
     """Show what a file or folder would make, change and remove; exit 2 when it has faults."""
     from trackmate.planning import plan
 
     with contextlib.ExitStack() as stack:
-        client = None
-        with contextlib.suppress(NoInstance):
-            client = stack.enter_context(connected())
-            show.target(client.address.url)
-        found = plan(path, client)
-    show.plan(found.changes, found.faults, as_json=as_json)
+        target = None
+        with contextlib.suppress(Nowhere):
+            target = stack.enter_context(_reached(context))
+        found = plan(path, target)
+    show.plan(found, as_json=as_json)
     if found.faults:
         raise typer.Exit(2)
 
@@ -348,11 +388,11 @@ def try_pipeline(
 
 
 @app.command("doctor")
-def examine(*, as_json: Json = False) -> None:
-    """Check this machine and the instance of this folder; exit 1 when something is wrong."""
+def examine(*, context: Context = None, as_json: Json = False) -> None:
+    """Check this machine and the instance of this folder, or a cluster; exit 1 for a fault."""
     from trackmate.doctor import examine as all_checks
 
-    checks = all_checks()
+    checks = all_checks(context)
     show.checks(checks, as_json=as_json)
     if not all(check.passed for check in checks):
         raise typer.Exit(1)

@@ -6,46 +6,31 @@ is touched; all faults are said at once, as `dev` says them.
 import asyncio
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
+from trackmate.changes import Change, Plan, differences
 from trackmate.client import Client
 from trackmate.dev.declared import manifest_of
 from trackmate.embedded.running import misspelt
 from trackmate.errors import Refusal
-from trackmate.folder import Folder, Misfit, Owner, Running, read_file, read_folder
+from trackmate.folder import Folder, Owner, Running, read_file, read_folder
+from trackmate.reaching import Target
 
 
 class Unreadable(Refusal):
     """There is no such file or folder."""
 
 
-class Field(NamedTuple):
-    """A field that would change; None where there is nothing."""
-
-    path: str
-    before: Any
-    after: Any
-
-
-class Change(NamedTuple):
-    """What would become of one resource."""
-
-    action: str
-    """`add`, `change` or `remove`; what is removed keeps its data."""
-    kind: str
-    name: str
-    fields: list[Field]
-
-
-class Plan(NamedTuple):
-    changes: list[Change]
-    faults: list[Misfit]
-
-
-def plan(path: Path, client: Client | None) -> Plan:
+def plan(path: Path, target: "Target | None") -> Plan:
     """Compare what is written with what runs; without an instance, with nothing."""
     if not path.exists():
         raise Unreadable(f"{str(path)!r} is neither a file nor a folder. Name one with -f.")
+    if target is not None and target.on_cluster:
+        return target.plan(path)
+    return _plan(path, target)
+
+
+def _plan(path: Path, client: Client | None) -> Plan:
     running = client.manifests() if client else []
     whole = path.is_dir()
     owners = _owners(client)
@@ -56,7 +41,7 @@ def plan(path: Path, client: Client | None) -> Plan:
     wanted = _wanted(folder)
     before = {(found["kind"], found["name"]): found["spec"] for found in running}
     changes = list(_changes(before, wanted, remove=whole and not folder.misfits))
-    return Plan(changes, folder.misfits)
+    return Plan(changes, folder.misfits, folder.notices)
 
 
 def _owners(client: Client | None) -> dict[str, Owner]:
@@ -98,23 +83,9 @@ def _changes(
 ) -> Iterator[Change]:
     for key in sorted({*before, *after}):
         if key not in before:
-            yield Change("add", *key, [])
+            yield Change("add", *key)
         elif key not in after:
             if remove:
-                yield Change("remove", *key, [])
-        elif fields := list(_fields("spec", before[key], after[key])):
+                yield Change("remove", *key, note="its data is retained")
+        elif fields := list(differences("spec", before[key], after[key])):
             yield Change("change", *key, fields)
-
-
-def _fields(path: str, before: Any, after: Any) -> Iterator[Field]:
-    """
-    >>> list(_fields("spec", {"a": 1, "b": {"c": 2}}, {"a": 1, "b": {"c": 3}}))
-    [Field(path='spec.b.c', before=2, after=3)]
-    """
-    if before == after:
-        return
-    if isinstance(before, Mapping) and isinstance(after, Mapping):
-        for name in sorted({*before, *after}):
-            yield from _fields(f"{path}.{name}", before.get(name), after.get(name))
-    else:
-        yield Field(path, before, after)

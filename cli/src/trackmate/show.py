@@ -14,7 +14,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from trackmate.errors import Declined
+from trackmate.changes import Plan
 
 _WIDE = 400  # columns where nobody looks: a program's line is not to be folded
 
@@ -39,9 +39,9 @@ _FOLDED = {
 _TERMS = ("delivered", "duplicates", "conflicts", "filtered", "dead", "expired", "in_flight")
 
 
-def target(url: str) -> None:
+def target(said: str) -> None:
     """Say which Trackmate answers, where it does not disturb the output."""
-    err.print(f"The embedded instance at {url}", style="dim")
+    err.print(visible(said), style="dim", markup=False, soft_wrap=True)
 
 
 def error(sentence: str) -> None:
@@ -83,12 +83,10 @@ def keys(rows: Sequence[dict[str, Any]], *, as_json: bool) -> None:
     return _print(table, nothing="No keys. Make one with 'trackmate keys create'.")
 
 
-def status(state: dict[str, Any], only: str | None, *, as_json: bool) -> None:
-    affiliates = [a for a in state["affiliates"] if only in {None, a["name"]}]
-    if only and not affiliates:
-        raise Declined(f"No affiliate {only!r} runs here.")
+def status(state: dict[str, Any], *, as_json: bool) -> None:
+    affiliates = state["affiliates"]
     if as_json:
-        return _json({**state, "affiliates": affiliates})
+        return _json(state)
     table = _table("NAME", "READY", "STREAMS", "ACCEPTED", "LAG", "BOOKS", "ADDRESS")
     for affiliate in affiliates:
         table.add_row(*_status_row(affiliate))
@@ -134,12 +132,84 @@ def _pipeline_row(affiliate: str, pipeline: dict[str, Any]) -> tuple[str, ...]:
     )
 
 
-def paused(name: str, pipeline: dict[str, Any], *, as_json: bool) -> None:
-    """What became of a pipeline that was paused or resumed."""
+def cluster_status(state: dict[str, Any], only: str | None, *, as_json: bool) -> None:
+    """Of a cluster: what the operator says of each affiliate, and of one all that it says."""
     if as_json:
-        return _json(pipeline)
-    state = "is paused" if pipeline["reason"] == "Paused" else "goes on"
-    return verbatim(f"{name} {state}; {pipeline['in_flight']} events wait.")
+        return _json(state)
+    table = _table("NAME", "READY", "REASON", "HOST", "NAMESPACE")
+    for affiliate in state["affiliates"]:
+        table.add_row(
+            affiliate["name"],
+            str(affiliate["ready"]),
+            affiliate["reason"],
+            _hosts(affiliate),
+            affiliate["namespace"],
+        )
+    _print(table, nothing="No affiliate. Make one: trackmate init NAME > NAME.yaml")
+    for affiliate in state["affiliates"]:
+        if only is None:
+            _why_not(affiliate)
+        else:
+            _all_of(affiliate)
+    return None
+
+
+def _hosts(affiliate: dict[str, Any]) -> str:
+    endpoint = (affiliate["endpoint"] or "-").removeprefix("https://")
+    return ", ".join(affiliate["hosts"]) or endpoint
+
+
+def _parts(affiliate: dict[str, Any]) -> list[tuple[str, dict[str, Any]]]:
+    """The affiliate and its pipelines, each with its name."""
+    name = affiliate["name"]
+    pipelines = affiliate["ledger"]["pipelines"]
+    return [(name, affiliate), *((f"{name}/{one['name']}", one) for one in pipelines)]
+
+
+def _why_not(affiliate: dict[str, Any]) -> None:
+    """The sentence of each part that is not ready, or rests."""
+    for name, one in _parts(affiliate):
+        rests = [c["message"] for c in one["conditions"] if _is_paused(c)]
+        said = one["message"] if not one["ready"] else rests[0] if rests else ""
+        if said:
+            out.print(f"{name}: {visible(said)}", markup=False, soft_wrap=True)
+
+
+def _is_paused(condition: dict[str, Any]) -> bool:
+    return (condition["type"], condition["status"]) == ("Paused", "True")
+
+
+def _all_of(affiliate: dict[str, Any]) -> None:
+    out.print()
+    for title, value in (
+        ("endpoint", affiliate["endpoint"]),
+        ("id", affiliate["id"]),
+        ("keys", f"Secret {affiliate['keySecret']}; see: trackmate keys list {affiliate['name']}"),
+    ):
+        out.print(f"{title:<10}{value or '-'}", markup=False, soft_wrap=True)
+    table = _table("OF", "CONDITION", "STATUS", "REASON", "MESSAGE")
+    for name, one in _parts(affiliate):
+        for found in one["conditions"] or [{"type": "Ready", "status": "Unknown", **one}]:
+            table.add_row(
+                name,
+                found["type"],
+                found["status"],
+                found["reason"],
+                escape(visible(found["message"])),
+            )
+    out.print()
+    out.print(table)
+
+
+def paused(name: str, one: dict[str, Any], *, as_json: bool) -> None:
+    """What became of what was paused or resumed."""
+    if as_json:
+        return _json(one)
+    is_paused = any(map(_is_paused, one["conditions"]))
+    waits = f"; {one['in_flight']} events wait" if one.get("in_flight") is not None else ""
+    if is_paused and "ledger" in one:
+        waits = "; the operator leaves all of it as it is, and its programs go on"
+    return verbatim(f"{name} {'is paused' if is_paused else 'goes on'}{waits}.")
 
 
 def letters(name: str, found: dict[str, Any], *, as_json: bool) -> None:
@@ -199,26 +269,31 @@ def _place(letter: dict[str, Any]) -> str:
 _MARKS = {"add": ("+", "green"), "change": ("~", "yellow"), "remove": ("-", "red")}
 
 
-def plan(changes: Sequence[Any], faults: Sequence[Any], *, as_json: bool) -> None:
+def plan(found: Plan, *, as_json: bool) -> None:
+    """What would change, and what is wrong."""
     if as_json:
         return _json(
             {
                 "changes": [
-                    {**c._asdict(), "fields": [f._asdict() for f in c.fields]} for c in changes
+                    {**c._asdict(), "fields": [f._asdict() for f in c.fields]}
+                    for c in found.changes
                 ],
-                "faults": [fault._asdict() for fault in faults],
+                "faults": [fault._asdict() for fault in found.faults],
+                "notices": list(found.notices),
             }
         )
-    for change in changes:
+    for change in found.changes:
         mark, style = _MARKS[change.action]
-        kept = "; its data is retained" if change.action == "remove" else ""
-        out.print(f"{mark} {change.kind} {change.name}{kept}", style=style, markup=False)
+        note = f"; {change.note}" if change.note else ""
+        out.print(f"{mark} {change.kind} {change.name}{note}", style=style, markup=False)
         for path, before, after in change.fields:
             line = f"    {path}: {_value(before)} -> {_value(after)}"
             out.print(visible(line), markup=False, soft_wrap=True)
-    if not changes and not faults:
+    if not found.changes and not found.faults:
         out.print("Nothing would change.")
-    for fault in faults:
+    for notice in found.notices:
+        err.print(f"Note: {visible(notice)}", style="dim", markup=False, soft_wrap=True)
+    for fault in found.faults:
         error(str(fault))
     return None
 

@@ -15,7 +15,8 @@ import yaml
 
 from trackmate import show
 from trackmate.errors import Refusal
-from trackmate.folder import DeclaredPipeline, Misfit, Owner, read_file
+from trackmate.folder import DeclaredPipeline, Owner, read_file
+from trackmate.misfit import Misfit
 from trackmate_consume.formats import FORMATS, Unencodable
 from trackmate_consume.program import Dead, Filtered, Program, Result
 from trackmate_contract.pipeline import Pipeline

@@ -16,12 +16,12 @@ from trackmate.errors import CannotStart
 from trackmate.folder import (
     Declared,
     Folder,
-    Misfit,
     Running,
     optional_secret_refs,
     secret_refs,
     secret_value,
 )
+from trackmate.misfit import Misfit
 from trackmate_contract.affiliate import Affiliate
 from trackmate_contract.pipeline import Pipeline
 from trackmate_ingest.app import Ingest

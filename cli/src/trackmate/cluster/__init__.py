@@ -1,0 +1,1 @@
+"""A cluster, as the command sees it: the API server is asked, and no operator."""

@@ -1,0 +1,323 @@
+"""
+The `trackmate` command on a real cluster with a real operator: the words and the JSON of the
+embedded mode, and nothing that a spec says is ever written.
+"""
+
+import json
+import os
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from cluster_binaries import binaries
+from cluster_certificates import kubeconfig
+from commanding import TRACKMATE, Person
+from control_plane import ControlPlane, control_plane
+from kafka_broker import Cluster, kafka_brokers
+from mounting import files
+from operating import SYSTEM, Operating, operating, ready, wait_for
+from running import Dev
+from tenants import affiliate, pipeline
+from waiting_for import wait_until
+
+pytestmark = [pytest.mark.needs("cluster"), pytest.mark.needs("kafka"), pytest.mark.timeout(240)]
+
+CONTEXT = ("--context", "trackmate")
+
+
+@pytest.fixture(scope="module")
+def plane() -> Iterator[ControlPlane]:
+    with control_plane() as plane:
+        plane.install_crds()
+        plane.kubectl("create", "namespace", SYSTEM)
+        yield plane
+
+
+@pytest.fixture(scope="module")
+def kafka() -> Iterator[Cluster]:
+    with kafka_brokers(secured=True) as cluster:
+        yield cluster
+
+
+@pytest.fixture(scope="module")
+def operator(
+    plane: ControlPlane, kafka: Cluster, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Operating]:
+    with operating(tmp_path_factory.mktemp("operator"), plane, kafka) as running:
+        yield running
+
+
+@pytest.fixture
+def person(plane: ControlPlane, operator: Operating, tmp_path: Path) -> Person:
+    """Who may do everything."""
+    return Person(tmp_path, plane.kubeconfig)
+
+
+def made(plane: ControlPlane, name: str, **spec: Any) -> None:
+    """An affiliate with the pipeline `to-crm`, both ready."""
+    plane.apply(affiliate(name, **spec))
+    ready(plane, name)
+    plane.apply(pipeline("to-crm", f"trackmate-{name}"))
+    wait_for(lambda: plane.read("pipeline", "to-crm", "-n", f"trackmate-{name}"))
+
+
+def issued(plane: ControlPlane, name: str) -> list[dict[str, Any]]:
+    """As ingest reads them."""
+    held = files(plane, "secret", f"{name}-keys", f"trackmate-{name}")
+    found: list[dict[str, Any]] = json.loads(held["keys.json"])
+    return found
+
+
+def test_status_shows_each_affiliate_and_of_one_all_that_is_said(
+    plane: ControlPlane, person: Person
+) -> None:
+    made(plane, "shown")
+    plane.apply(pipeline("odd", "trackmate-shown", stream="nowhere"))
+    wait_for(lambda: plane.read("pipeline", "odd", "-n", "trackmate-shown"), status="False")
+
+    everyone, one = person.runs("status"), person.runs("status", "shown")
+
+    [line] = [line for line in everyone.stdout.splitlines() if line.startswith("shown ")]
+    assert line.split() == ["shown", "True", "Ready", "shown.track.example.com", "trackmate-shown"]
+    assert "shown/odd: spec.stream: 'nowhere' is not a stream" in everyone.stdout
+    assert "https://shown.track.example.com" in one.stdout
+    assert "Secret shown-keys" in one.stdout
+    rows = [line.split()[:4] for line in one.stdout.splitlines()]
+    assert ["shown", "TopicsReady", "True", "TopicsReady"] in rows
+    assert ["shown/to-crm", "Ready", "True", "Ready"] in rows
+    assert ["shown/odd", "Accepted", "False", "Invalid"] in rows
+
+
+def test_json_has_the_form_of_the_embedded_mode(
+    plane: ControlPlane, person: Person, start_dev: Callable[..., Dev]
+) -> None:
+    made(plane, "formed")
+    dev = start_dev()
+
+    here, there = dev.read("status", "acme"), person.runs("status", "formed", *CONTEXT, "--json")
+
+    found = json.loads(there.stdout)
+    assert found.keys() == here.keys()
+    [mine], [theirs] = here["affiliates"], found["affiliates"]
+    assert theirs.keys() >= mine.keys()
+    assert theirs["ledger"].keys() == mine["ledger"].keys()
+    [pipeline_there] = theirs["ledger"]["pipelines"]
+    assert pipeline_there.keys() == mine["ledger"]["pipelines"][0].keys()
+    assert (pipeline_there["name"], pipeline_there["ready"]) == ("to-crm", True)
+    keys_there = json.loads(person.runs("keys", "list", "formed", *CONTEXT, "--json").stdout)
+    assert keys_there[0].keys() == dev.read("keys", "list", "acme")[0].keys()
+
+
+def test_it_says_first_who_answers_and_a_context_is_stronger_than_the_folder(
+    plane: ControlPlane, person: Person, start_dev: Callable[..., Dev]
+) -> None:
+    made(plane, "said")
+    alone = person.runs("status", "--json")
+    assert alone.stderr.splitlines() == [f"The cluster of context 'trackmate' at {plane.url}"]
+
+    dev = start_dev()  # in the same folder
+
+    assert person.runs("status").stderr == f"The embedded instance at {dev.url}\n"
+    assert person.runs("status", *CONTEXT).stderr.startswith("The cluster of context 'trackmate'")
+
+
+def test_a_key_is_rotated_and_revoked_where_ingest_reads_it_and_the_spec_stays(
+    plane: ControlPlane, person: Person
+) -> None:
+    made(plane, "rotating")
+    before = plane.read("affiliate", "rotating")["metadata"]["generation"]
+    [first] = issued(plane, "rotating")
+
+    rotated = person.reads("keys", "rotate", "rotating", "web", "--grace", "1h")
+
+    old, new = issued(plane, "rotating")
+    assert rotated == [old, new]
+    assert old["key"] == first["key"] != new["key"]
+    assert (old["expires"] is None, new["expires"]) == (False, None)
+
+    person.reads("keys", "create", "rotating", "server", "--expires", "2030-01-31T00:00:00Z")
+    assert [one["name"] for one in issued(plane, "rotating")] == ["server", "web", "web"]
+    person.reads("keys", "revoke", "rotating", "web", *CONTEXT)
+
+    [left] = issued(plane, "rotating")
+    assert (left["name"], left["expires"]) == ("server", "2030-01-31T00:00:00.000Z")
+    assert plane.read("affiliate", "rotating")["metadata"]["generation"] == before
+    ready(plane, "rotating")
+    conditions = plane.read("affiliate", "rotating")["status"]["conditions"]
+    assert {"AsPlanned"} == {one["reason"] for one in conditions if one["type"] == "Drifted"}
+
+
+def test_what_ends_a_key_at_once_needs_the_name_of_the_cluster(
+    plane: ControlPlane, person: Person
+) -> None:
+    made(plane, "careful")
+
+    revoked = person.is_told("keys", "revoke", "careful", "web")
+    rotated = person.is_told("keys", "rotate", "careful", "web", "--grace", "0s")
+
+    assert revoked.endswith("Say on which cluster: --context trackmate")
+    assert rotated.endswith("Say on which cluster: --context trackmate")
+    assert [one["expires"] for one in issued(plane, "careful")] == [None]
+
+
+def test_a_key_of_a_secret_is_not_rotated_here(plane: ControlPlane, person: Person) -> None:
+    reference = {"secretKeyRef": {"name": "mine", "key": "value"}}
+    keys = [{"name": "own", "use": "Server", "valueFrom": reference}]
+    plane.apply(affiliate("given", ingest={"keys": keys}))
+    wait_until(
+        lambda: plane.tried("get", "secret", "given-keys", "-n", "trackmate-given").returncode == 0,
+        "the keys are there",
+    )
+
+    told = person.is_told("keys", "rotate", "given", "own")
+
+    assert told == "The value of 'own' comes from a Secret. Change it there."
+
+
+def test_faulty_keys_are_refused_as_in_the_embedded_mode(
+    plane: ControlPlane, person: Person
+) -> None:
+    made(plane, "refusing")
+    assert "No key 'nope'" in person.is_told("keys", "rotate", "refusing", "nope")
+    assert "exists already" in person.is_told("keys", "create", "refusing", "web")
+    assert "'Bad!' is not a name" in person.is_told("keys", "create", "refusing", "Bad!")
+    server = ("keys", "create", "refusing", "of-server", "--origin", "https://a.example")
+    assert "A server key has no origins" in person.is_told(*server)
+    assert "duration" in person.is_told("keys", "rotate", "refusing", "web", "--grace", "soon")
+
+
+def test_people_who_change_keys_at_the_same_moment_lose_nothing(
+    plane: ControlPlane, person: Person
+) -> None:
+    made(plane, "crowded")
+    names = [f"key-{number}" for number in range(4)]
+
+    with ThreadPoolExecutor(len(names)) as crowd:
+        done = list(crowd.map(lambda one: person.runs("keys", "create", "crowded", one), names))
+
+    assert [one.returncode for one in done] == [0] * len(names), [one.stderr for one in done]
+    assert [one["name"] for one in issued(plane, "crowded")] == [*names, "web"]
+
+
+def test_a_paused_affiliate_is_left_as_it_is_until_it_goes_on(
+    plane: ControlPlane, person: Person
+) -> None:
+    made(plane, "resting")
+    done = person.runs("pause", "resting", "--reason", "the move")
+    assert done.stdout.startswith("resting is paused;")
+    assert "resting: Paused: the move." in person.runs("status").stdout
+
+    wanted = ("configmap", "trackmate-ingest", "-n", "trackmate-resting")
+    plane.kubectl("delete", *wanted)
+    told = person.is_told("keys", "create", "resting", "late", code=1)
+    assert "is paused (the move), so that it works once it goes on: trackmate resume" in told
+    assert plane.tried("get", *wanted).returncode != 0
+
+    assert person.runs("resume", "resting").stdout == "resting goes on.\n"
+    wait_until(lambda: plane.tried("get", *wanted).returncode == 0, "it is mended")
+    wait_until(lambda: len(issued(plane, "resting")) == 2, "the key is made")
+
+
+def test_a_pipeline_is_paused_in_the_settings_of_its_program(
+    plane: ControlPlane, person: Person
+) -> None:
+    made(plane, "flowing")
+
+    def reason() -> str | None:
+        held = files(plane, "configmap", "trackmate-pipeline-to-crm", "trackmate-flowing")
+        found: str | None = json.loads(held["settings.yaml"]).get("paused")
+        return found
+
+    paused = person.reads("pause", "flowing/to-crm", "--reason", "crm is down")
+    assert {c["status"] for c in paused["conditions"] if c["type"] == "Paused"} == {"True"}
+    wait_until(lambda: reason() == "crm is down", "its program is told")
+    assert person.runs("resume", "flowing/to-crm").stdout == "flowing/to-crm goes on.\n"
+    wait_until(lambda: reason() is None, "its program is told")
+
+    told = person.is_told("pause", "flowing/nope")
+    assert told == "Affiliate 'flowing' has no pipeline 'nope'. It has: to-crm."
+
+
+def test_the_snippet_has_the_address_and_the_newest_browser_key(
+    plane: ControlPlane, person: Person
+) -> None:
+    made(plane, "pasted")
+    person.reads("keys", "rotate", "pasted", "web")
+    newest = issued(plane, "pasted")[-1]["key"]
+    text = person.runs("snippet", "pasted").stdout
+    assert f"https://pasted.track.example.com/v1/events?key={newest}" in text
+
+
+def test_who_lacks_a_right_is_told_which_and_whom_to_ask(
+    plane: ControlPlane, person: Person, tmp_path: Path
+) -> None:
+    viewer = {"role": "Viewer", "subjects": [{"kind": "User", "name": "ann"}]}
+    made(plane, "guarded", access=[viewer])
+    ann = Person(tmp_path, plane.user("ann"))
+
+    listed, keys = ann.is_told("status"), ann.is_told("keys", "list", "guarded")
+
+    assert listed == (
+        "You are 'ann' there, and may not list affiliates.trackmate.io in the whole cluster. Ask "
+        "the platform team for a role with the verb 'list' on 'affiliates.trackmate.io' there."
+    )
+    assert "the verb 'get' on 'affiliates.trackmate.io'" in keys
+    rules = ("--verb=get,list", "--resource=affiliates.trackmate.io")
+    plane.kubectl("create", "clusterrole", "looks", *rules)
+    plane.kubectl("create", "clusterrolebinding", "looks", "--clusterrole=looks", "--user=ann")
+    wait_until(lambda: ann.runs("status", "guarded").returncode == 0, "she may look")
+    assert "may not get secrets in the namespace trackmate-guarded" in ann.is_told(
+        "keys", "list", "guarded"
+    )
+    assert "may not patch affiliates.trackmate.io" in ann.is_told("pause", "guarded")
+
+
+def test_who_cannot_be_reached_is_named_with_the_cure(
+    plane: ControlPlane, person: Person, tmp_path: Path
+) -> None:
+    assert person.is_told("status", "--context", "nope").endswith("There is: trackmate.")
+    away = tmp_path / "away"
+    away.write_text(kubeconfig("https://127.0.0.1:9", plane.ca_file.read_bytes(), "a-token"))
+    told = Person(tmp_path, away).is_told("status", code=3)
+    assert told.startswith("The API server of the cluster of context 'trackmate' does not answer")
+    away.write_text(kubeconfig(plane.url, plane.ca_file.read_bytes(), "a-token"))
+    assert "does not know you: log in again" in Person(tmp_path, away).is_told("status")
+    away.write_text("{")
+    assert "cannot be read" in Person(tmp_path, away).is_told("status")
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ["send", "acme"],
+        ["tail", "acme"],
+        ["audit", "acme"],
+        ["dead-letters", "list", "acme/to-crm"],
+    ],
+)
+def test_what_does_not_work_on_a_cluster_yet_says_what_to_do(
+    person: Person, command: list[str]
+) -> None:
+    told = person.is_told(*command)
+    assert f"`trackmate {command[0]}` does not work on a cluster yet. " in told
+
+
+def test_it_is_a_plugin_of_kubectl(plane: ControlPlane, person: Person) -> None:
+    made(plane, "plugged")
+    path = f"{Path(TRACKMATE).parent}{os.pathsep}{os.environ['PATH']}"
+    done = person.runs(
+        *("trackmate", "status", "plugged", "--json"),
+        program=str(binaries() / "kubectl"),
+        PATH=path,
+    )
+    assert json.loads(done.stdout)["affiliates"][0]["name"] == "plugged", done.stderr
+
+
+def test_no_key_of_the_kubeconfig_stays_in_a_file(person: Person, tmp_path: Path) -> None:
+    folder = tmp_path / "temporary"
+    folder.mkdir()
+    assert person.runs("status", TMPDIR=str(folder)).returncode == 0
+    assert list(folder.iterdir()) == []
