@@ -1,6 +1,6 @@
 """
-The reference of the custom resources, made from their CRDs, and of the programs' settings, made
-from their models, so that neither can be out of date.
+The reference of the custom resources, made from their CRDs, of the programs' settings, made
+from their models, and of the commands, made from their help, so that none can be out of date.
 
     python docs/generate.py            writes docs/reference-*.md
     python docs/generate.py --check    only says which of them are out of date, and exits with 1
@@ -12,7 +12,9 @@ from pathlib import Path
 from typing import Any
 
 import yaml
+from typer.main import get_command
 
+from trackmate.main import app
 from trackmate_consume.settings import PROGRAM as CONSUME
 from trackmate_consume.settings import ConsumeSettings
 from trackmate_contract.quantity import DURATION, SIZE, TIME
@@ -39,6 +41,7 @@ def references() -> dict[Path, str]:
         DOCS / "reference-ingest.md": settings_page("ingest", IngestSettings, INGEST),
         DOCS / "reference-consume.md": settings_page("consume", ConsumeSettings, CONSUME),
         DOCS / "reference-operator.md": settings_page("operator", OperatorSettings, OPERATOR),
+        DOCS / "reference-commands.md": commands_page(get_command(app)),
     }
 
 
@@ -60,6 +63,55 @@ def settings_page(name: str, model: type[Settings], program: str) -> str:
         default = one.default if one.default in {"", "required"} else f"`{one.default}`"
         lines.append(f"| `{one.path}` | {form} | {default} | `{one.variable}` | {one.text} |")
     return "\n".join(lines) + "\n"
+
+
+def commands_page(command: Any) -> str:
+    """The reference of the `trackmate` command, from what its `--help` is made of."""
+    lines = [
+        "# The `trackmate` command",
+        "",
+        "<!-- Made from the command's help by docs/generate.py; see commands.md. -->",
+        "",
+        f"{command.help}",
+        "",
+        f"{command.epilog}",
+        *_commands("trackmate", command),
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def _commands(called: str, command: Any) -> Iterator[str]:
+    for name, one in command.commands.items():
+        if hasattr(one, "commands"):
+            yield from _commands(f"{called} {name}", one)
+            continue
+        arguments = [part for part in one.params if not part.opts[0].startswith("-")]
+        usage = " ".join([called, name, *map(_argument, arguments)])
+        yield from ("", f"## `{usage}`", "", one.help, "", "| | | default |", "|---|---|---|")
+        for part in one.params:
+            yield f"| `{_called(part)}` | {part.help} | {_preset(part)} |"
+
+
+def _argument(part: Any) -> str:
+    named = str(part.metavar or part.name.upper())
+    return named if part.required or named.startswith("[") else f"[{named}]"
+
+
+def _called(part: Any) -> str:
+    if not part.opts[0].startswith("-"):
+        return _argument(part).replace("|", "\\|")
+    value = "" if part.is_flag else f" {part.metavar or part.name.upper()}"
+    return f"{', '.join(part.opts)}{value}".replace("|", "\\|")
+
+
+def _preset(part: Any) -> str:
+    if part.required:
+        return "required"
+    if isinstance(part.show_default, str):
+        return part.show_default
+    return (
+        "" if part.default in (None, False) else f"`{getattr(part.default, 'value', part.default)}`"
+    )
 
 
 def page(source: str) -> str:

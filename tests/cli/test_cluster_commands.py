@@ -21,6 +21,10 @@ from mounting import files
 from operating import SYSTEM, Operating, operating, ready, wait_for
 from running import Dev
 from tenants import affiliate, pipeline
+from trackmate.cluster.connecting import connected
+from trackmate.errors import Declined
+from trackmate_operator.apply import apply
+from trackmate_operator.kinds import ref
 from waiting_for import wait_until
 
 pytestmark = [pytest.mark.needs("cluster"), pytest.mark.needs("kafka"), pytest.mark.timeout(240)]
@@ -200,6 +204,22 @@ def test_people_who_change_keys_at_the_same_moment_lose_nothing(
 
     assert [one.returncode for one in done] == [0] * len(names), [one.stderr for one in done]
     assert [one["name"] for one in issued(plane, "crowded")] == [*names, "web"]
+
+
+def test_a_look_that_began_before_a_key_was_revoked_does_not_put_it_back(
+    plane: ControlPlane, person: Person, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made(plane, "late")
+    monkeypatch.setenv("KUBECONFIG", str(plane.kubeconfig))
+    secret = plane.read("secret", "late-keys", "-n", "trackmate-late")
+    kept = {key: secret["metadata"][key] for key in ("name", "namespace", "labels")}
+    planned = {**secret, "metadata": kept, "data": {**secret["data"], "more": "bW9yZQ=="}}
+    person.reads("keys", "revoke", "late", "web", *CONTEXT)
+
+    with connected(None) as there, pytest.raises(Declined, match="changed by somebody else"):
+        there.run(apply(there.cluster, [planned], {ref(secret): secret}))
+
+    assert issued(plane, "late") == []
 
 
 def test_a_paused_affiliate_is_left_as_it_is_until_it_goes_on(

@@ -1,5 +1,5 @@
 """
-`trackmate plan` and `trackmate doctor` on a real cluster: what is said before is what is made after,
+`trackmate plan` and `trackmate doctor` on a real cluster: what is said before is what is made then,
 nothing is written by saying it, and what is wrong is found with its cure.
 """
 
@@ -127,7 +127,13 @@ def test_a_change_is_said_field_by_field_without_a_secret(
     plane: ControlPlane, operator: Operating, person: Person
 ) -> None:
     viewer = {"role": "Viewer", "subjects": [{"kind": "User", "name": "ann"}]}
-    applied(plane, "grown", affiliate("grown", access=[viewer]), pipeline("out", "trackmate-grown"))
+    applied(
+        plane,
+        "grown",
+        namespace("grown"),
+        affiliate("grown", access=[viewer]),
+        pipeline("out", "trackmate-grown"),
+    )
     header = {"name": "x-api-key", "value": "canary-1"}
     http = {"http": {"url": "https://crm.example/in?token=canary-2", "headers": [header]}}
     file = written(
@@ -174,8 +180,7 @@ def test_all_faults_are_said_at_once_those_of_the_api_server_too(
     plane: ControlPlane, operator: Operating, person: Person
 ) -> None:
     applied(plane, "faulty", affiliate("faulty"))
-    plane.apply({**namespace("taken"), "metadata": {"name": "trackmate-taken"}})
-    plane.kubectl("create", "namespace", "elsewhere")
+    plane.kubectl("create", "namespace", "trackmate-taken")
     file = written(
         person.home,
         affiliate("faulty", streams=[{"name": "events", "partitions": 2}]),

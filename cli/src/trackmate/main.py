@@ -26,12 +26,16 @@ app = typer.Typer(
     rich_markup_mode="rich",
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
-    help="Event tracking for many tenants: the same YAML on a laptop and on a cluster.",
+    help="Event tracking for many tenants: the same YAML on a laptop and on a cluster. Commands "
+    "talk to what `trackmate dev` runs in this folder, else to the cluster of the current "
+    "kubeconfig context, and say first which.",
     epilog="Exit codes: 0 done, 1 the answer is no, 2 wrong usage or input, 3 nothing to talk to.",
 )
 keys = typer.Typer(no_args_is_help=True, help="List, create, rotate and revoke write keys.")
 app.add_typer(keys, name="keys")
-letters = typer.Typer(no_args_is_help=True, help="List, show and replay dead letters.")
+letters = typer.Typer(
+    no_args_is_help=True, help="List, show and replay dead letters; not on a cluster yet."
+)
 app.add_typer(letters, name="dead-letters")
 
 
@@ -143,7 +147,7 @@ def send(
     *,
     as_json: Json = False,
 ) -> None:
-    """Send the events of a file, byte for byte, and wait until they are stored."""
+    """Send a file's events byte for byte, and wait until stored; not on a cluster yet."""
     from trackmate.sending import send as send_file
 
     with here("send", _SEND_INSTEAD) as client:
@@ -171,7 +175,7 @@ def tail(  # noqa: PLR0913 - one parameter an option
     limit: Annotated[int | None, typer.Option(min=0, help="Stop after so many events.")] = None,
     follow: Annotated[bool, typer.Option("--follow", "-f", help="Wait for more.")] = False,
 ) -> None:
-    """Show the events of an affiliate, exactly as they were stored."""
+    """Show an affiliate's events, exactly as they were stored; not on a cluster yet."""
     from trackmate import tailing
 
     with here("tail", _TAIL_INSTEAD) as client:
@@ -269,7 +273,7 @@ def status(
 
 @app.command()
 def audit(affiliate: Affiliate, *, as_json: Json = False) -> None:
-    """Check the books of an affiliate; exit 1 when they do not balance."""
+    """Check an affiliate's books; exit 1 when they do not balance; not on a cluster yet."""
     with here("audit", _LEDGER_INSTEAD) as client:
         show.target(client.said)
         ledger = client.affiliate(affiliate)["ledger"]
@@ -288,7 +292,7 @@ def pause(
     context: Context = None,
     as_json: Json = False,
 ) -> None:
-    """Stop a pipeline; what waits stays in the log, and a restart changes nothing."""
+    """Let a pipeline rest, or on a cluster an affiliate; what waits stays in the log."""
     with _reached(context) as target:
         show.paused(name, target.pause(name, reason), as_json=as_json)
 
@@ -352,7 +356,8 @@ def replay_letters(
 @app.command("plan")
 def show_plan(
     path: Annotated[
-        Path, typer.Option("-f", "--file", metavar="FILE|DIR", help="What is to be followed.")
+        Path,
+        typer.Option("-f", "--file", metavar="FILE|DIR", help="What is to be followed or applied."),
     ],
     *,
     context: Context = None,
