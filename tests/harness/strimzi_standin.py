@@ -288,10 +288,11 @@ def _topic_name(one: Document) -> str:
 
 
 def _refuse_conflict(one: Document, everything: list[Document]) -> None:
-    """The oldest KafkaTopic of a topic wins."""
+    """The oldest KafkaTopic of a topic wins; of one second, the one that has it already."""
 
-    def age(each: Document) -> tuple[str, str]:
-        return each["metadata"]["creationTimestamp"], each["metadata"]["uid"]
+    def age(each: Document) -> tuple[str, bool, str]:
+        has_it = "topicId" in (each.get("status") or {})
+        return each["metadata"]["creationTimestamp"], not has_it, each["metadata"]["uid"]
 
     rivals = [
         each
