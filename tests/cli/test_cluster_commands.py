@@ -6,9 +6,9 @@ embedded mode, and nothing that a spec says is ever written.
 import json
 import os
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
@@ -21,9 +21,11 @@ from mounting import files
 from operating import SYSTEM, Operating, operating, ready, wait_for
 from running import Dev
 from tenants import affiliate, pipeline
+from trackmate.cluster import keys
 from trackmate.cluster.connecting import connected
 from trackmate.errors import Declined
 from trackmate_operator.apply import apply
+from trackmate_operator.cluster import Cluster as ApiServer
 from trackmate_operator.kinds import ref
 from waiting_for import wait_until
 
@@ -169,8 +171,8 @@ def test_what_ends_a_key_at_once_needs_the_name_of_the_cluster(
 
 def test_a_key_of_a_secret_is_not_rotated_here(plane: ControlPlane, person: Person) -> None:
     reference = {"secretKeyRef": {"name": "mine", "key": "value"}}
-    keys = [{"name": "own", "use": "Server", "valueFrom": reference}]
-    plane.apply(affiliate("given", ingest={"keys": keys}))
+    own = {"name": "own", "use": "Server", "valueFrom": reference}
+    plane.apply(affiliate("given", ingest={"keys": [own]}))
     wait_until(
         lambda: plane.tried("get", "secret", "given-keys", "-n", "trackmate-given").returncode == 0,
         "the keys are there",
@@ -193,17 +195,35 @@ def test_faulty_keys_are_refused_as_in_the_embedded_mode(
     assert "duration" in person.is_told("keys", "rotate", "refusing", "web", "--grace", "soon")
 
 
+class Interrupted:
+    """A cluster where somebody does something just before the first write."""
+
+    def __init__(self, cluster: ApiServer, something: Callable[[], object]) -> None:
+        self._cluster = cluster
+        self._waiting = [something]
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._cluster, name)
+
+    async def patch(self, *arguments: Any) -> Any:
+        while self._waiting:
+            self._waiting.pop()()
+        return await self._cluster.patch(*arguments)
+
+
 def test_people_who_change_keys_at_the_same_moment_lose_nothing(
-    plane: ControlPlane, person: Person
+    plane: ControlPlane, person: Person, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     made(plane, "crowded")
-    names = [f"key-{number}" for number in range(4)]
+    monkeypatch.setenv("KUBECONFIG", str(plane.kubeconfig))
+    other = partial(person.reads, "keys", "create", "crowded", "theirs")
 
-    with ThreadPoolExecutor(len(names)) as crowd:
-        done = list(crowd.map(lambda one: person.runs("keys", "create", "crowded", one), names))
+    with connected(None) as there:
+        mine = {"name": "mine", "use": "Server"}
+        cluster = cast(ApiServer, Interrupted(there.cluster, other))
+        there.run(keys.create(cluster, "crowded", mine))
 
-    assert [one.returncode for one in done] == [0] * len(names), [one.stderr for one in done]
-    assert [one["name"] for one in issued(plane, "crowded")] == [*names, "web"]
+    assert [one["name"] for one in issued(plane, "crowded")] == ["mine", "theirs", "web"]
 
 
 def test_a_look_that_began_before_a_key_was_revoked_does_not_put_it_back(
@@ -278,13 +298,13 @@ def test_who_lacks_a_right_is_told_which_and_whom_to_ask(
     made(plane, "guarded", access=[viewer])
     ann = Person(tmp_path, plane.user("ann"))
 
-    listed, keys = ann.is_told("status"), ann.is_told("keys", "list", "guarded")
+    listed, of_keys = ann.is_told("status"), ann.is_told("keys", "list", "guarded")
 
     assert listed == (
         "You are 'ann' there, and may not list affiliates.trackmate.io in the whole cluster. Ask "
         "the platform team for a role with the verb 'list' on 'affiliates.trackmate.io' there."
     )
-    assert "the verb 'get' on 'affiliates.trackmate.io'" in keys
+    assert "the verb 'get' on 'affiliates.trackmate.io'" in of_keys
     rules = ("--verb=get,list", "--resource=affiliates.trackmate.io")
     plane.kubectl("create", "clusterrole", "looks", *rules)
     plane.kubectl("create", "clusterrolebinding", "looks", "--clusterrole=looks", "--user=ann")
