@@ -235,8 +235,14 @@ def _understood(error: ServerError) -> Exception:
     known = {_NOT_FOUND: _Missing, _FORBIDDEN: Forbidden, _UNAUTHORIZED: Stranger}
     if code in known:
         return known[code](said)
-    if code == _CONFLICT or (code == _UNPROCESSABLE and "test" in said.lower()):
+    if code == _CONFLICT or (code == _UNPROCESSABLE and not _has_causes(error)):
         return Stale(said)
     if code in range(400, 429):
         return Denied(said)
     return Unanswered(f"the API server did not do it: {said}")
+
+
+def _has_causes(error: ServerError) -> bool:
+    """What is invalid is named; a JSON patch whose `test` fails is refused without a word."""
+    status: Any = error.status  # the document, though kr8s declares a text
+    return isinstance(status, Mapping) and bool((status.get("details") or {}).get("causes"))
