@@ -26,6 +26,10 @@ _APPLY = "application/apply-patch+yaml"
 _JSON_PATCH = "application/json-patch+json"
 
 
+NOT_REACHED = (APITimeoutError, ServerError, httpx.HTTPError, OSError, ValueError)
+"""What keeps from an API server at first: of the way there, or of the files that describe it."""
+
+
 class Unanswered(Exception):  # noqa: N818 - what happened
     """The API server gave no answer, or none that says anything of the request."""
 
@@ -65,18 +69,11 @@ class Cluster:
     async def reached(cls, context: str | None = None) -> "Cluster":
         """
         By the kubeconfig of the environment, in the context that is current there or is named, or
-        by the pod's service account.
+        by the pod's service account. Raises one of NOT_REACHED.
         """
-        try:
-            # kr8s would ask the current context, which there may not be, for a namespace
-            found = api(context=context, namespace="default") if context else api()
-            return cls(await found)
-        except (APITimeoutError, ServerError, httpx.HTTPError, OSError, ValueError) as error:
-            what = str(error) or type(error).__name__
-            raise Unanswered(
-                f"The API server cannot be reached ({what}); check KUBECONFIG, or that the pod "
-                "has a service account."
-            ) from None
+        # kr8s would ask the current context, which there may not be, for a namespace
+        found = api(context=context, namespace="default") if context else api()
+        return cls(await found)
 
     @property
     def context(self) -> str:

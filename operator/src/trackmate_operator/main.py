@@ -13,7 +13,7 @@ from pathlib import Path
 from trackmate_operator.backend import Backend, Down
 from trackmate_operator.checking import faults
 from trackmate_operator.clock import Clock
-from trackmate_operator.cluster import Cluster, Denied, Unanswered
+from trackmate_operator.cluster import NOT_REACHED, Cluster, Denied, Unanswered
 from trackmate_operator.configuration import Configuration, load
 from trackmate_operator.kafka.admin import Admin
 from trackmate_operator.kafka.direct import Direct
@@ -39,7 +39,14 @@ class _Reached:
 
 @asynccontextmanager
 async def _reached(configuration: Configuration) -> AsyncIterator[_Reached]:
-    cluster = await Cluster.reached()
+    try:
+        cluster = await Cluster.reached()
+    except NOT_REACHED as error:
+        what = str(error) or type(error).__name__
+        raise Unanswered(
+            f"The API server cannot be reached ({what}); check KUBECONFIG, or that the pod has a "
+            "service account."
+        ) from None
     admin = Admin(configuration.access)
     try:
         yield _Reached(cluster, admin)
