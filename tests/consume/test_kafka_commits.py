@@ -13,12 +13,13 @@ import pytest
 import uvloop
 from confluent_kafka import Producer
 
-from mock_kafka import OFFSET_COMMIT, MockKafka, mock_kafka
+from mock_kafka import LIST_OFFSETS, OFFSET_COMMIT, OFFSET_NOT_AVAILABLE, MockKafka, mock_kafka
 from trackmate_consume import kafka_source
 from trackmate_consume.kafka_reading import Reading
 from trackmate_consume.kafka_source import KafkaSource, Reassigned
 from trackmate_consume.ledger import Outcome, Settled
 from trackmate_consume.sink import Down
+from trackmate_consume.source import Ended
 from trackmate_consume.waiting import Entry
 from trackmate_contract.record import Record, Stamp, to_headers
 
@@ -118,3 +119,24 @@ def test_who_is_no_member_any_more_ends_and_the_next_reads_it_again(
     lost, rest = uvloop.run(commits(cluster, (answer,)))
 
     assert (lost, rest) == (True, [f"id-{number}" for number in range(EVENTS)])
+
+
+def test_what_kafka_refuses_while_partitions_are_given_out_ends_the_source_and_is_said(
+    cluster: MockKafka,
+) -> None:
+    """As a leader does that was elected a moment ago; what ends unseen would be read by nobody."""
+    produce(cluster)
+
+    async def scenario() -> None:
+        cluster.answer(LIST_OFFSETS, *[OFFSET_NOT_AVAILABLE] * 20)
+        source = KafkaSource(
+            Reading("acme", "crm", ["events"]),
+            {"bootstrap.servers": cluster.bootstrap, "log_level": 0},
+        )
+        async with asyncio.timeout(60):
+            with pytest.raises(Ended, match="Kafka cannot be read"):
+                await read(source, 1)
+        source.close()
+        await asyncio.to_thread(source.join)
+
+    uvloop.run(scenario())

@@ -12,11 +12,12 @@ from ctypes import c_char_p, c_int, c_int16, c_int32, c_size_t, c_void_p
 from importlib.util import find_spec
 from pathlib import Path
 
-PRODUCE, FETCH, OFFSET_COMMIT = 0, 1, 8
+PRODUCE, FETCH, LIST_OFFSETS, OFFSET_COMMIT = 0, 1, 2, 8
 """API keys, as of Kafka's protocol."""
 
 NOT_ENOUGH_REPLICAS = 19
 OUT_OF_ORDER_SEQUENCE = 45
+OFFSET_NOT_AVAILABLE = 78
 TOPIC_AUTHORIZATION_FAILED = 29
 DISCONNECT = -195
 """As if the broker closed the connection in the middle of the request."""

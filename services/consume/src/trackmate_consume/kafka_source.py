@@ -73,6 +73,32 @@ PROMISES: Settings = {
 }
 
 
+class _Refused(Exception):  # noqa: N818 - what happened
+    """Kafka refused what a callback asked of it."""
+
+    def __init__(self, error: KafkaError) -> None:
+        super().__init__(error.str())
+        self.error = error
+
+
+_Callback = Callable[[Consumer, list[TopicPartition]], None]
+
+
+def _catchable(call: _Callback) -> _Callback:
+    """
+    A KafkaException that leaves a callback comes out of poll() as a bare KafkaError, which is no
+    exception: no `except` catches it, and the thread would end unseen.
+    """
+
+    def called(consumer: Consumer, partitions: list[TopicPartition]) -> None:
+        try:
+            call(consumer, partitions)
+        except KafkaException as fault:
+            raise _Refused(fault.args[0]) from None
+
+    return called
+
+
 class Unsound(Ended):
     """The log is not what was read before, or cannot be read as it was written."""
 
@@ -143,7 +169,10 @@ class KafkaSource:
             }
         )
         self._consumer.subscribe(
-            list(reading.topics), on_assign=self._assign, on_revoke=self._revoke, on_lost=self._lose
+            list(reading.topics),
+            on_assign=_catchable(self._assign),
+            on_revoke=_catchable(self._revoke),
+            on_lost=_catchable(self._lose),
         )
         self._thread = threading.Thread(target=self._poll_on, name=reading.group, daemon=True)
         self._thread.start()
@@ -291,6 +320,8 @@ class KafkaSource:
                 self._note_ends()
         except KafkaException as fault:
             self._fail(Ended(self._words(fault.args[0])))
+        except _Refused as fault:
+            self._fail(Ended(self._words(fault.error)))
         except Unsound as fault:
             self._fail(fault)
         except Unreadable as fault:
