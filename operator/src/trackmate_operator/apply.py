@@ -7,6 +7,7 @@ import json
 import re
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from enum import Enum
 from hashlib import sha256
 from typing import Any
 
@@ -73,52 +74,75 @@ async def _keep(
     cluster: Cluster, document: Document, found: Document | None, done: Applied, *, rests: bool
 ) -> None:
     one = ref(document)
-    if found is None:
-        found = await cluster.get(
-            one
-        )  # without our label, as somebody else made it, or took it off
+    if found is None:  # or it has no label of ours: somebody else made it, or took that off
+        found = await cluster.get(one)
     if found is None:
         await _write(cluster, document, None)
         done.made.append(one)
-    elif not is_ours(found):
+        return
+    if not is_ours(found):
         done.faults[one] = (
             f"{one} is there and not ours; rename or remove it, or label it "
             f"{AFFILIATE}={document['metadata']['labels'][AFFILIATE]} to hand it over."
         )
-    elif not is_as(found, document):
-        if not is_planned(found, document):
-            await _write(cluster, document, found)
-            done.changed.append(one)
-        elif rests:
-            done.left.append(one)
-        else:
-            await _write(cluster, document, found)
-            done.mended[one] = who_changed(found)
+        return
+    turn = due(found, document, rests=rests)
+    if turn in {Due.CHANGE, Due.MEND}:
+        await _write(cluster, document, found)
+    if turn is Due.CHANGE:
+        done.changed.append(one)
+    elif turn is Due.MEND:
+        done.mended[one] = who_changed(found)
+    elif turn is Due.REST:
+        done.left.append(one)
+
+
+class Due(Enum):
+    """What is to be done with an object that is there and ours."""
+
+    NOTHING = "it is as it is planned"
+    CHANGE = "it was planned otherwise"
+    MEND = "somebody changed it"
+    REST = "somebody changed it again, and it was mended a moment ago"
+
+
+def due(found: Document, planned: Document, *, rests: bool) -> Due:
+    """`planned` is marked; `rests` says whether it was mended a moment ago."""
+    if is_as(found, planned):
+        return Due.NOTHING
+    mark = (found["metadata"].get("annotations") or {}).get(PLANNED)
+    if mark != planned["metadata"]["annotations"][PLANNED]:
+        return Due.CHANGE
+    return Due.REST if rests else Due.MEND
 
 
 async def _write(cluster: Cluster, document: Document, found: Document | None) -> None:
-    """By apply; then without what others added, which apply leaves alone. Raises Stale."""
+    """
+    A Secret is written as it was read or not at all: `trackmate keys` writes the book of keys too,
+    and a key that it revoked in between would open again. Raises Stale.
+    """
+    before = found if document["kind"] == SECRET.kind else None
     try:
-        written = await cluster.apply(_as_read(document, found))
+        await write(cluster, document, before)
     except Denied as why:
         if found is None or not _IMMUTABLE.search(str(why)):
             raise
         await cluster.delete(ref(document))
-        written = await cluster.apply(document)
-    if not is_as(written, document):
-        kept = {key: written[key] for key in _ENVELOPE if key in written}
-        await cluster.replace({**document, **kept})
+        await write(cluster, document, None)
 
 
-def _as_read(document: Document, found: Document | None) -> Document:
+async def write(cluster: Cluster, document: Document, before: Document | None) -> Document:
     """
-    A Secret is written as it was read or not at all: `trackmate keys` writes the book of keys too,
-    and a key that it revoked in between would open again.
+    By apply; then without what others added, which apply leaves alone. Raises Stale where it is not
+    as it was `before`, if that is given.
     """
-    if found is None or document["kind"] != SECRET.kind:
-        return document
-    version = {"resourceVersion": found["metadata"]["resourceVersion"]}
-    return {**document, "metadata": {**document["metadata"], **version}}
+    metadata = document["metadata"]
+    if before is not None:
+        metadata = {**metadata, "resourceVersion": before["metadata"]["resourceVersion"]}
+    written = await cluster.apply({**document, "metadata": metadata})
+    if is_as(written, document):
+        return written
+    return await cluster.replace({**document, "metadata": written["metadata"]})
 
 
 _ENVELOPE = ("apiVersion", "kind", "metadata")
@@ -139,12 +163,6 @@ def is_ours(found: Document) -> bool:
     metadata = found["metadata"]
     labels, annotations = metadata.get("labels") or {}, metadata.get("annotations") or {}
     return AFFILIATE in labels or PLANNED in annotations
-
-
-def is_planned(found: Document, planned: Document) -> bool:
-    """Whether it was made by this very plan; what differs, somebody else has changed."""
-    annotations = found["metadata"].get("annotations") or {}
-    return bool(annotations.get(PLANNED) == planned["metadata"]["annotations"][PLANNED])
 
 
 def marked(document: Document) -> Document:

@@ -62,8 +62,6 @@ class Cluster:
 
     def __init__(self, kubernetes: Any) -> None:
         self._api = kubernetes
-        self.writes = 0
-        """How many requests were made that may change something."""
 
     @classmethod
     async def reached(cls, context: str | None = None) -> "Cluster":
@@ -137,7 +135,6 @@ class Cluster:
     async def create(self, document: Document, *, dry_run: bool = False) -> Document | None:
         """Make it; None where it is there already."""
         made = ref(document)
-        self.writes += 1
         try:
             there: Document = await self._ask(
                 "POST", made.kind, made.namespace, _Body(document), params=_dry(dry_run)
@@ -159,7 +156,6 @@ class Cluster:
 
     async def delete(self, gone: Ref) -> None:
         """Gone already is fine."""
-        self.writes += 1
         try:
             await self._ask("DELETE", gone.kind, gone.namespace, path=f"/{gone.name}")
         except _Missing:
@@ -174,7 +170,6 @@ class Cluster:
         path: str = "",
         params: Mapping[str, str] | None = None,
     ) -> Document:
-        self.writes += 1
         found: Document = await self._ask(
             method,
             written.kind,

@@ -40,7 +40,7 @@ from trackmate_operator.kinds import AFFILIATE, PIPELINE, SECRET, Ref
 from trackmate_operator.owning import Ownership
 from trackmate_operator.piping import pipeline_status
 from trackmate_operator.plan.affiliate import objects
-from trackmate_operator.plan.kafka import ingest_user, pipeline_user, wanted
+from trackmate_operator.plan.kafka import Wanted, wanted
 from trackmate_operator.platform import Platform
 from trackmate_operator.registration import Registration
 from trackmate_operator.report import ACCEPTED, CREDENTIALS, NAMESPACE, TOPICS, Report
@@ -121,12 +121,13 @@ class Reconciler:
             there = {one: document for one, document in there.items() if one != secret}
         tenant = replace(tenant, book=book)
         held = passwords_of(there)
-        kept = await self._keep_kafka(tenant, registration, held, report)
-        tenant = replace(tenant, passwords=_passwords(tenant, held, kept, self._platform))
+        in_kafka = wanted(tenant, self._platform.settings.topics)
+        kept = await self._keep_kafka(tenant, in_kafka, registration, held, report)
+        tenant = replace(tenant, passwords=_passwords(in_kafka, held, kept))
 
         resting = self._drift.resting(name)
         done = await apply(self._cluster, objects(tenant, self._platform), there, resting=resting)
-        await self._report(found, tenant, done, kept, report)
+        await self._report(found, in_kafka, done, kept, report)
         for document in documents:
             await say(
                 self._cluster,
@@ -229,6 +230,7 @@ class Reconciler:
     async def _keep_kafka(
         self,
         tenant: Tenant,
+        in_kafka: Wanted,
         registration: Registration | None,
         held: Mapping[str, str],
         report: Report,
@@ -236,7 +238,6 @@ class Reconciler:
         """What is in Kafka; nothing where it cannot be asked."""
         if registration is None:
             return Kept({})
-        in_kafka = wanted(tenant, self._platform.settings.topics)
         try:
             book = registration.book if tenant.book is None else tenant.book
             owned = await self._ownership.keep(registration, book, in_kafka, held)
@@ -251,13 +252,13 @@ class Reconciler:
         return owned.kept
 
     async def _report(
-        self, found: Document, tenant: Tenant, done: Applied, kept: Kept, report: Report
+        self, found: Document, in_kafka: Wanted, done: Applied, kept: Kept, report: Report
     ) -> None:
         name = found["metadata"]["name"]
         for one, fault in done.faults.items():
             about = CREDENTIALS if one.kind == SECRET else NAMESPACE
             report.add(bad(about, "Conflict", fault))
-        _report_kafka(kept, tenant, report)
+        _report_kafka(kept, in_kafka, report)
         report.add(good(TOPICS, "All topics are there."))
         report.add(good(CREDENTIALS, "All keys and users are there."))
         for one, who in {**done.mended, **kept.mended}.items():
@@ -296,23 +297,14 @@ class Reconciler:
         return random.uniform(resync * (1 - _JITTER), resync * (1 + _JITTER))  # noqa: S311
 
 
-def _passwords(
-    tenant: Tenant, held: Mapping[str, str], kept: Kept, platform: Platform
-) -> Mapping[str, str]:
+def _passwords(in_kafka: Wanted, held: Mapping[str, str], kept: Kept) -> Mapping[str, str]:
     """Of every user that is wanted: what it logs in with, or did before it could not be asked."""
-    users = [user.name for user in wanted(tenant, platform.settings.topics).users]
-    return {
-        user: kept.passwords.get(user) or held[user]
-        for user in users
-        if user in kept.passwords or user in held
-    }
+    known = {**held, **kept.passwords}
+    return {user.name: known[user.name] for user in in_kafka.users if user.name in known}
 
 
-def _report_kafka(kept: Kept, tenant: Tenant, report: Report) -> None:
-    users = {
-        ingest_user(tenant.name),
-        *(pipeline_user(tenant.name, one.name) for one in tenant.pipelines),
-    }
+def _report_kafka(kept: Kept, in_kafka: Wanted, report: Report) -> None:
+    users = {user.name for user in in_kafka.users}
     for name, fault in kept.faults.items():
         report.add(bad(CREDENTIALS if name in users else TOPICS, "KafkaRefused", fault))
     for name, sentence in kept.awaited.items():

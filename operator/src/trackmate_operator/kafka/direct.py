@@ -19,6 +19,7 @@ from trackmate_operator.kafka.admin import Admin
 from trackmate_operator.kafka.messages import SCRAM_SHA_512, Entity, Refused
 from trackmate_operator.kafka.passwords import iterations, password
 from trackmate_operator.kafka.rights import Acl, is_of, user_of, wanted_acls
+from trackmate_operator.kafka.seeing import comes_to_hold
 from trackmate_operator.kafka.topics import Found
 from trackmate_operator.plan.kafka import Topic, User, Wanted
 
@@ -376,10 +377,4 @@ def _all_taken(
 
 
 async def _until(holds: Callable[[], Awaitable[bool]]) -> bool:
-    """Whether it came to hold in time."""
-    deadline = time.monotonic() + _SEEN_S
-    while not await holds():
-        if time.monotonic() > deadline:
-            return False
-        await asyncio.sleep(_LOOK_S)
-    return True
+    return await comes_to_hold(holds, within_s=_SEEN_S, every_s=_LOOK_S)

@@ -8,14 +8,13 @@ not written any more, as that could take back what Strimzi was told.
 """
 
 import asyncio
-import time
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 
 from confluent_kafka import KafkaError
 
-from trackmate_operator.apply import PLANNED, is_as, is_planned, marked
+from trackmate_operator.apply import PLANNED, Due, due, marked, write
 from trackmate_operator.backend import Down, Kept
 from trackmate_operator.clock import Clock
 from trackmate_operator.cluster import Cluster, Denied
@@ -24,6 +23,7 @@ from trackmate_operator.drift import Drift, who_changed
 from trackmate_operator.kafka import topics
 from trackmate_operator.kafka.admin import Admin
 from trackmate_operator.kafka.rights import is_of
+from trackmate_operator.kafka.seeing import comes_to_hold
 from trackmate_operator.kafka.strimzi_there import secret_of, what_is_missing
 from trackmate_operator.kafka.topics import Found
 from trackmate_operator.kinds import KAFKA, KAFKA_TOPIC, KAFKA_USER, SECRET, Ref, ref
@@ -197,27 +197,18 @@ class Strimzi:
                 done.faults[one] = taken
                 return None
             done.changed.append(f"Made {one}.")
-            return await self._write(document, None)
-        if "deletionTimestamp" in found["metadata"] or is_as(found, document):
+            return await write(self._cluster, document, None)
+        if "deletionTimestamp" in found["metadata"]:
             return found
-        if not is_planned(found, document):
+        turn = due(found, document, rests=one in self._drift.resting(affiliate))
+        if turn is Due.CHANGE:
             done.changed.append(f"Changed {one}.")
-        elif one in self._drift.resting(affiliate):
-            done.left.append(one)
-            return found
-        else:
+        elif turn is Due.MEND:
             done.mended[one] = who_changed(found)
-        return await self._write(document, found)
-
-    async def _write(self, document: Document, found: Document | None) -> Document:
-        """By apply; then without what others added. Never by making it anew: that is its data."""
-        read = {} if found is None else {"resourceVersion": found["metadata"]["resourceVersion"]}
-        written = await self._cluster.apply(
-            {**document, "metadata": {**document["metadata"], **read}}
-        )
-        if not is_as(written, document):
-            written = await self._cluster.replace({**document, "metadata": written["metadata"]})
-        return written
+        else:
+            done.left += [one] if turn is Due.REST else []
+            return found
+        return await write(self._cluster, document, found)
 
     async def _taken_secret(self, one: Ref) -> str:
         """Why a KafkaUser is not made: Strimzi would write over a Secret of that name."""
@@ -436,10 +427,4 @@ def _allowed(what: str) -> Iterator[None]:
 
 
 async def _until(holds: Callable[[], Awaitable[bool]]) -> bool:
-    """Whether it came to hold in time."""
-    deadline = time.monotonic() + _SEEN_S
-    while not await holds():
-        if time.monotonic() > deadline:
-            return False
-        await asyncio.sleep(_LOOK_S)
-    return True
+    return await comes_to_hold(holds, within_s=_SEEN_S, every_s=_LOOK_S)
