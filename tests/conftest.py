@@ -11,7 +11,11 @@ from hypothesis import settings
 
 import cluster_keeper
 from cluster_access import Cluster
+from control_plane import ControlPlane, control_plane
+from kafka_broker import Cluster as Kafka
+from kafka_broker import kafka_brokers
 from needs import NEEDS
+from operating import SYSTEM
 from running import ACME, Dev, serving, start
 
 StartDev = Callable[..., Dev]
@@ -91,3 +95,25 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Cluster:
     if "PYTEST_XDIST_WORKER" in os.environ:
         folder, run = folder.parent, os.getppid()
     return cluster_keeper.keep(folder / "cluster", run)
+
+
+@pytest.fixture(scope="module")
+def plane() -> Iterator[ControlPlane]:
+    """A module's own Kubernetes with the custom resources: an operator sees all that is in it."""
+    with control_plane(audited=True) as plane:
+        plane.install_crds()
+        plane.kubectl("create", "namespace", SYSTEM)
+        yield plane
+
+
+@pytest.fixture(scope="module")
+def kafka() -> Iterator[Kafka]:
+    """A module's own Kafka, which asks for a login and for rights."""
+    with kafka_brokers(secured=True) as brokers:
+        yield brokers
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Of a module's operator: its settings, and a root secret that lives through restarts."""
+    return tmp_path_factory.mktemp("operator")

@@ -15,10 +15,10 @@ import pytest
 from cluster_binaries import binaries
 from cluster_certificates import kubeconfig
 from commanding import TRACKMATE, Person
-from control_plane import ControlPlane, control_plane
-from kafka_broker import Cluster, kafka_brokers
+from control_plane import ControlPlane
+from kafka_broker import Cluster
 from mounting import files
-from operating import SYSTEM, Operating, operating, ready, wait_for
+from operating import Operating, operating, ready, wait_for
 from running import Dev
 from tenants import affiliate, pipeline
 from trackmate.cluster import keys
@@ -32,20 +32,6 @@ from waiting_for import wait_until
 pytestmark = [pytest.mark.needs("cluster"), pytest.mark.needs("kafka"), pytest.mark.timeout(240)]
 
 CONTEXT = ("--context", "trackmate")
-
-
-@pytest.fixture(scope="module")
-def plane() -> Iterator[ControlPlane]:
-    with control_plane() as plane:
-        plane.install_crds()
-        plane.kubectl("create", "namespace", SYSTEM)
-        yield plane
-
-
-@pytest.fixture(scope="module")
-def kafka() -> Iterator[Cluster]:
-    with kafka_brokers(secured=True) as cluster:
-        yield cluster
 
 
 @pytest.fixture(scope="module")

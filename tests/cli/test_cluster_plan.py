@@ -12,33 +12,14 @@ import pytest
 import yaml
 
 from commanding import Person
-from control_plane import ControlPlane, control_plane
-from kafka_broker import Cluster, kafka_brokers
-from operating import SYSTEM, Operating, operating, ready, start, topics, users, wait_for
+from control_plane import ControlPlane
+from kafka_broker import Cluster
+from operating import Operating, operating, ready, start, topics, users, wait_for
 from tenants import affiliate, pipeline
 from trackmate_operator.kinds import CHILDREN
 from waiting_for import wait_until
 
 pytestmark = [pytest.mark.needs("cluster"), pytest.mark.needs("kafka"), pytest.mark.timeout(240)]
-
-
-@pytest.fixture(scope="module")
-def plane() -> Iterator[ControlPlane]:
-    with control_plane(audited=True) as plane:
-        plane.install_crds()
-        plane.kubectl("create", "namespace", SYSTEM)
-        yield plane
-
-
-@pytest.fixture(scope="module")
-def kafka() -> Iterator[Cluster]:
-    with kafka_brokers(secured=True) as cluster:
-        yield cluster
-
-
-@pytest.fixture(scope="module")
-def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tmp_path_factory.mktemp("operator")
 
 
 @pytest.fixture

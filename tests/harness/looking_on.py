@@ -5,15 +5,17 @@ can end it between any two steps.
 
 import asyncio
 import os
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from itertools import count
 from pathlib import Path
 from typing import Any
 
 from cluster_access import Cluster as Plane
 from kafka_broker import Cluster as Kafka
 from operating import settings
+from tenants import affiliate, pipeline
 from trackmate_operator.backend import Backend
 from trackmate_operator.clock import Clock
 from trackmate_operator.cluster import Cluster, Stale, Unanswered
@@ -164,3 +166,29 @@ async def looking_on(
     finally:
         await admin.close()
         await cluster.close()
+
+
+async def made(looking: LookingOn, plane: Plane, name: str, fuse: Fuse, **spec: Any) -> None:
+    """An affiliate with the pipeline `out`, declared, and looked at until the fuse blows."""
+    namespace = {"name": f"trackmate-{name}", "labels": {"trackmate.io/affiliate": name}}
+    plane.apply(
+        {"apiVersion": "v1", "kind": "Namespace", "metadata": namespace},
+        affiliate(name, id=f"af-{name}", **spec),
+        pipeline("out", f"trackmate-{name}"),
+    )
+    await looking.look(name, fuse)
+
+
+async def deaths(live: Callable[[str, Fuse], Awaitable[None]], name: str) -> AsyncIterator[str]:
+    """
+    Lives that end behind the first step, the second and so on, each of another affiliate, whose
+    name it gives; until one comes to its end alive.
+    """
+    for steps in count():
+        one = f"{name}-{steps:02}"
+        try:
+            await live(one, Fuse(steps))
+        except Died:
+            yield one
+        else:
+            return

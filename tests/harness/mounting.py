@@ -14,6 +14,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import httpx
+
 from cluster_access import Cluster
 from waiting_for import wait_until
 
@@ -100,3 +102,35 @@ def keys(plane: Cluster, affiliate: str) -> dict[str, str]:
     held = files(plane, "secret", f"{affiliate}-keys", f"trackmate-{affiliate}")
     found: list[Any] = json.loads(held["keys.json"])
     return {one["name"]: one["key"] for one in found}
+
+
+def carried(
+    plane: Cluster, affiliate: str, pipeline: str, event: bytes, *, home: Path, out: Path
+) -> None:
+    """
+    The event goes from ingest to the file that the pipeline writes in `out`, by programs that have
+    nothing but what the operator made. The affiliate has the write key `server`.
+    """
+    with (
+        ingest(plane, affiliate, home / "ingest") as url,
+        consume(plane, affiliate, pipeline, home / "consume"),
+    ):
+        wait_until(
+            lambda: httpx.get(f"{url}/readyz", trust_env=False).status_code == 200, "it is ready"
+        )
+        answer = httpx.post(
+            f"{url}/v1/events",
+            content=event,
+            headers={
+                "Authorization": f"Bearer {keys(plane, affiliate)['server']}",
+                "Content-Type": "application/json",
+                "Host": f"{affiliate}.track.example.com",
+            },
+            trust_env=False,
+        )
+        assert answer.json() == {"status": "stored", "events": 1}
+        wait_until(lambda: event in _written(out), "it is in the file", seconds=40)
+
+
+def _written(folder: Path) -> bytes:
+    return b"".join(file.read_bytes() for file in sorted(folder.rglob("*")) if file.is_file())

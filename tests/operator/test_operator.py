@@ -14,7 +14,7 @@ import pytest
 
 from control_plane import ControlPlane
 from kafka_broker import Cluster
-from mounting import consume, files, ingest, keys
+from mounting import carried, files, keys
 from operating import Operating, blocked, condition, operating, ready, users, wait_for
 from tenants import affiliate, pipeline
 from trackmate_contract.names import topic
@@ -78,30 +78,7 @@ def test_an_event_goes_from_ingest_to_its_file_by_what_the_operator_made_alone(
     ready(plane, "way")
     wait_for(lambda: plane.read("pipeline", "to-files", "-n", "trackmate-way"))
     event = b'{"messageId":"m-1",  "n":1e0}'
-
-    with (
-        ingest(plane, "way", tmp_path / "ingest") as url,
-        consume(plane, "way", "to-files", tmp_path / "consume"),
-    ):
-        wait_until(
-            lambda: httpx.get(f"{url}/readyz", trust_env=False).status_code == 200, "it is ready"
-        )
-        answer = httpx.post(
-            f"{url}/v1/events",
-            content=event,
-            headers={
-                "Authorization": f"Bearer {keys(plane, 'way')['server']}",
-                "Content-Type": "application/json",
-                "Host": "way.track.example.com",
-            },
-            trust_env=False,
-        )
-        assert answer.json() == {"status": "stored", "events": 1}
-        wait_until(lambda: event in _written(out), "it is in the file", seconds=40)
-
-
-def _written(folder: Path) -> bytes:
-    return b"".join(file.read_bytes() for file in sorted(folder.rglob("*")) if file.is_file())
+    carried(plane, "way", "to-files", event, home=tmp_path, out=out)
 
 
 @pytest.mark.parametrize("order", [(0, 1, 2), (2, 1, 0), (1, 2, 0)])

@@ -5,7 +5,6 @@ The operator dies between any two of its steps, and again: the end is the same a
 import asyncio
 import json
 from contextlib import suppress
-from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -13,10 +12,9 @@ import pytest
 
 from control_plane import ControlPlane
 from kafka_broker import Cluster
-from looking_on import Died, Fuse, LookingOn, looking_on
+from looking_on import Died, Fuse, deaths, looking_on, made
 from mounting import keys
 from operating import topics, users
-from tenants import affiliate, pipeline
 from trackmate_operator.kafka.admin import Admin
 
 pytestmark = [pytest.mark.needs("cluster"), pytest.mark.needs("kafka"), pytest.mark.timeout(400)]
@@ -49,34 +47,25 @@ async def everything(plane: ControlPlane, kafka: Cluster, admin: Admin, name: st
     return sorted(objects), [plain(user) for user in ours], acls, quotas, mine
 
 
-async def made(looking: LookingOn, plane: ControlPlane, name: str, fuse: Fuse) -> None:
-    """Declared, and looked at until the fuse blows."""
-    plane.apply(affiliate(name, id=f"af-{name}", **SPEC))
-    namespace = {"name": f"trackmate-{name}", "labels": {"trackmate.io/affiliate": name}}
-    plane.apply({"apiVersion": "v1", "kind": "Namespace", "metadata": namespace})
-    plane.apply(pipeline("out", f"trackmate-{name}"))
-    await looking.look(name, fuse)
-
-
 def test_the_end_is_the_same_wherever_it_died(
     plane: ControlPlane, kafka: Cluster, tmp_path: Path
 ) -> None:
     async def scenario() -> None:
         async with looking_on(tmp_path, plane, kafka) as looking:
-            await made(looking, plane, "undisturbed", Fuse())
+
+            async def make(name: str, fuse: Fuse) -> None:
+                await made(looking, plane, name, fuse, **SPEC)
+
+            await make("undisturbed", Fuse())
             wanted = await everything(plane, kafka, looking.admin, "undisturbed")
-            for steps in count():
-                name = f"died-{steps:02}"
-                try:
-                    await made(looking, plane, name, Fuse(steps))
-                except Died:
-                    with suppress(Died):  # and soon again
-                        await looking.look(name, Fuse(1))
-                    await looking.look(name)
-                    assert await everything(plane, kafka, looking.admin, name) == wanted, steps
-                else:
-                    break
-            assert steps > 20
+            died = 0
+            async for name in deaths(make, "died"):
+                died += 1
+                with suppress(Died):  # and soon again
+                    await looking.look(name, Fuse(1))
+                await looking.look(name)
+                assert await everything(plane, kafka, looking.admin, name) == wanted, name
+            assert died > 20
             rest = Fuse()
             await looking.look("died-00", rest)
             assert rest.taken == 0, "what is as it is to be is not written again"
@@ -89,22 +78,23 @@ def test_nobody_is_left_behind_wherever_it_died_while_it_deleted(
 ) -> None:
     async def scenario() -> None:
         async with looking_on(tmp_path, plane, kafka) as looking:
-            for steps in count():
-                name = f"went-{steps:02}"
-                await made(looking, plane, name, Fuse())
-                before = keys(plane, name)
+            before: dict[str, dict[str, str]] = {}
+
+            async def delete(name: str, fuse: Fuse) -> None:
+                await made(looking, plane, name, Fuse(), **SPEC)
+                before[name] = keys(plane, name)
                 plane.kubectl("delete", "affiliate", name, "--wait=false")
-                try:
-                    await looking.look(name, Fuse(steps))
-                except Died:
-                    await looking.look(name)
-                else:
-                    break
+                await looking.look(name, fuse)
+
+            died = 0
+            async for name in deaths(delete, "went"):
+                died += 1
+                await looking.look(name)
                 assert plane.tried("get", "affiliate", name).returncode != 0
                 assert not [user for user in users(kafka) if user.startswith(name)]
                 assert not [acl for acl in await looking.admin.acls(None) if name in str(acl)]
                 assert {f"{name}.events", f"{name}.out.dead"} <= topics(kafka)
-                assert keys(plane, name) == before
-            assert steps > 8
+                assert keys(plane, name) == before[name]
+            assert died > 8
 
     asyncio.run(scenario())

@@ -4,14 +4,13 @@ What `--check` and the start say of a Strimzi that is not as the settings say.
 
 import os
 import subprocess
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from control_plane import ControlPlane, control_plane
-from kafka_broker import Cluster, kafka_brokers
+from kafka_broker import Cluster
 from operating import PROGRAM, settings
 from strimzi_kafka import InKafka
 from strimzi_standin import NAME, NAMESPACE, install, make_kafka
@@ -19,12 +18,6 @@ from strimzi_standin import NAME, NAMESPACE, install, make_kafka
 pytestmark = [pytest.mark.needs("cluster"), pytest.mark.needs("kafka"), pytest.mark.timeout(120)]
 
 SETTING = {"strimzi": {"cluster": NAME, "namespace": NAMESPACE}}
-
-
-@pytest.fixture(scope="module")
-def kafka() -> Iterator[Cluster]:
-    with kafka_brokers(secured=True) as cluster:
-        yield cluster
 
 
 def told(

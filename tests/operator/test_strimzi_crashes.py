@@ -7,30 +7,23 @@ import asyncio
 import json
 from collections.abc import Iterator
 from contextlib import suppress
-from itertools import count
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from control_plane import ControlPlane, control_plane
-from kafka_broker import Cluster, kafka_brokers
-from looking_on import Died, Fuse, LookingOn, looking_on
+from kafka_broker import Cluster
+from looking_on import Died, Fuse, deaths, looking_on, made
 from operating import SYSTEM, topics, users
 from strimzi_kafka import InKafka
 from strimzi_standin import NAME, NAMESPACE, strimzi
-from tenants import affiliate, pipeline
 
 pytestmark = [pytest.mark.needs("cluster"), pytest.mark.needs("kafka"), pytest.mark.timeout(500)]
 
 NEVER_S = 1e9
+STREAMS = [{"name": "events", "partitions": 1}]
 SETTING = {"cluster": NAME, "namespace": NAMESPACE}
-
-
-@pytest.fixture(scope="module")
-def kafka() -> Iterator[Cluster]:
-    with kafka_brokers(secured=True) as cluster:
-        yield cluster
 
 
 @pytest.fixture(scope="module")
@@ -64,34 +57,25 @@ def everything(plane: ControlPlane, kafka: Cluster, name: str) -> Any:
     )
 
 
-async def made(looking: LookingOn, plane: ControlPlane, name: str, fuse: Fuse) -> None:
-    """Declared, and looked at until the fuse blows."""
-    namespace = {"name": f"trackmate-{name}", "labels": {"trackmate.io/affiliate": name}}
-    plane.apply(
-        {"apiVersion": "v1", "kind": "Namespace", "metadata": namespace},
-        affiliate(name, id=f"af-{name}", streams=[{"name": "events", "partitions": 1}]),
-        pipeline("out", f"trackmate-{name}"),
-    )
-    await looking.look(name, fuse)
-
-
 def test_the_end_is_the_same_wherever_it_died(
     plane: ControlPlane, kafka: Cluster, tmp_path: Path
 ) -> None:
     async def scenario() -> None:
         async with looking_on(tmp_path, plane, kafka, strimzi=SETTING) as looking:
-            whole = Fuse()
-            await made(looking, plane, "undisturbed", whole)
+
+            async def make(name: str, fuse: Fuse) -> None:
+                await made(looking, plane, name, fuse, streams=STREAMS)
+
+            await make("undisturbed", Fuse())
             wanted = everything(plane, kafka, "undisturbed")
-            for steps in range(whole.taken):
-                name = f"died-{steps:02}"
-                try:
-                    await made(looking, plane, name, Fuse(steps))
-                except Died:
-                    with suppress(Died):  # and soon again
-                        await looking.look(name, Fuse(1))
+            died = 0
+            async for name in deaths(make, "died"):
+                died += 1
+                with suppress(Died):  # and soon again
+                    await looking.look(name, Fuse(1))
                 await looking.look(name)
-                assert everything(plane, kafka, name) == wanted, steps
+                assert everything(plane, kafka, name) == wanted, name
+            assert died > 20
             rest = Fuse()
             await looking.look("died-00", rest)
             assert rest.taken == 0, "what is as it is to be is not written again"
@@ -111,22 +95,22 @@ def test_no_data_goes_and_nobody_is_left_behind_wherever_it_died_while_it_delete
             return [one.id for one in found if one]
 
         async with looking_on(tmp_path, plane, kafka, strimzi=SETTING) as looking:
-            for steps in count():
-                name = f"went-{steps:02}"
-                await made(looking, plane, name, Fuse())
+
+            async def delete(name: str, fuse: Fuse) -> None:
+                await made(looking, plane, name, Fuse(), streams=STREAMS)
                 ids_before[name] = ids(name)
                 plane.kubectl("delete", "affiliate", name, "--wait=false")
-                try:
-                    await looking.look(name, Fuse(steps))
-                except Died:
-                    await looking.look(name)
-                else:
-                    break
+                await looking.look(name, fuse)
+
+            died = 0
+            async for name in deaths(delete, "went"):
+                died += 1
+                await looking.look(name)
                 assert plane.tried("get", "affiliate", name).returncode != 0
                 assert not [user for user in users(kafka) if user.startswith(name)]
                 assert ids(name) == ids_before[name]
-            await made(looking, plane, "went-00", Fuse())
+            await made(looking, plane, "went-00", Fuse(), streams=STREAMS)
             assert ids("went-00") == ids_before["went-00"], "it is brought back"
-            assert steps > 8
+            assert died > 8
 
     asyncio.run(scenario())

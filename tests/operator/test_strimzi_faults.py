@@ -11,9 +11,9 @@ from typing import Any
 import pytest
 from confluent_kafka.admin import AlterConfigOpType, ConfigEntry, ConfigResource, ResourceType
 
-from control_plane import ControlPlane, control_plane
-from kafka_broker import Cluster, kafka_brokers
-from operating import SYSTEM, Operating, blocked, condition, operating, topics, users, wait_for
+from control_plane import ControlPlane
+from kafka_broker import Cluster
+from operating import Operating, blocked, condition, operating, topics, users, wait_for
 from strimzi_kafka import InKafka
 from strimzi_reached import Reached
 from strimzi_standin import NAME, NAMESPACE, StandIn, make_kafka, strimzi
@@ -24,20 +24,6 @@ pytestmark = [pytest.mark.needs("cluster"), pytest.mark.needs("kafka"), pytest.m
 
 LONG_S = 100.0  # the operator looks again ever more rarely
 NEVER_S = 1e9
-
-
-@pytest.fixture(scope="module")
-def plane() -> Iterator[ControlPlane]:
-    with control_plane() as plane:
-        plane.install_crds()
-        plane.kubectl("create", "namespace", SYSTEM)
-        yield plane
-
-
-@pytest.fixture(scope="module")
-def kafka() -> Iterator[Cluster]:
-    with kafka_brokers(secured=True) as cluster:
-        yield cluster
 
 
 @pytest.fixture(scope="module")

@@ -9,14 +9,21 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import httpx
 import pytest
-from confluent_kafka import Consumer, Producer, TopicPartition
 
 from cluster_access import Cluster as Plane
-from kafka_broker import Cluster
-from mounting import consume, files, ingest, keys
-from operating import SYSTEM, Operating, condition, operating, topics, users, wait_for
+from mounting import carried, files, keys
+from operating import (
+    SYSTEM,
+    Operating,
+    condition,
+    operating,
+    store,
+    stored,
+    topics,
+    users,
+    wait_for,
+)
 from strimzi_reached import Reached, strimzi_reached
 from tenants import affiliate, pipeline
 from waiting_for import wait_until
@@ -64,25 +71,6 @@ def delete(at: Reached, name: str) -> None:
     at.plane.kubectl("delete", "affiliate", name, "--timeout=120s")
 
 
-def store(kafka: Cluster, topic: str) -> None:
-    producer = Producer(kafka.settings())
-    producer.produce(topic, b"precious")
-    assert producer.flush(20) == 0
-
-
-def stored(kafka: Cluster, topic: str) -> int:
-    consumer = Consumer({**kafka.settings(), "group.id": "looks"})
-    try:
-        partitions = kafka.admin().list_topics(topic, timeout=10).topics[topic].partitions
-        ends = [
-            consumer.get_watermark_offsets(TopicPartition(topic, one), timeout=10)
-            for one in partitions
-        ]
-    finally:
-        consumer.close()
-    return sum(high - low for low, high in ends)
-
-
 def password(at: Reached, name: str) -> str:
     return files(at.plane, "secret", COPY, f"trackmate-{name}")["password"]
 
@@ -95,30 +83,7 @@ def test_one_apply_is_ready_and_both_programs_log_in_with_what_strimzi_made(
     plane.apply(pipeline("to-files", where, sink={"files": {"path": str(out)}}, format="ndjson"))
     wait_for(lambda: plane.read("pipeline", "to-files", "-n", where))
     event = b'{"messageId":"m-1"}'
-
-    with (
-        ingest(plane, "way", tmp_path / "ingest") as url,
-        consume(plane, "way", "to-files", tmp_path / "consume"),
-    ):
-        wait_until(
-            lambda: httpx.get(f"{url}/readyz", trust_env=False).status_code == 200, "it is ready"
-        )
-        answer = httpx.post(
-            f"{url}/v1/events",
-            content=event,
-            headers={
-                "Authorization": f"Bearer {keys(plane, 'way')['server']}",
-                "Content-Type": "application/json",
-                "Host": "way.track.example.com",
-            },
-            trust_env=False,
-        )
-        assert answer.json() == {"status": "stored", "events": 1}
-        wait_until(lambda: event in _written(out), "it is in the file", seconds=40)
-
-
-def _written(folder: Path) -> bytes:
-    return b"".join(file.read_bytes() for file in sorted(folder.rglob("*")) if file.is_file())
+    carried(plane, "way", "to-files", event, home=tmp_path, out=out)
 
 
 def test_the_copy_of_a_secret_is_the_affiliates_alone(at: Reached, operator: Operating) -> None:
