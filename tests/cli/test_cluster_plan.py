@@ -269,3 +269,20 @@ def test_the_doctor_and_status_name_what_a_cluster_without_trackmate_lacks(
     found = json.loads(person.runs("doctor", "--json").stdout)
     [bad] = [one for one in found if one["check"] == "Definition of pipelines"]
     assert "is not as this command knows it" in bad["detail"]
+
+
+def test_the_faults_of_a_file_are_said_though_no_operator_works_here(
+    plane: ControlPlane, person: Person
+) -> None:
+    plane.kubectl(
+        *("delete", "configmap", "-A", "-l", "trackmate.io/platform", "--ignore-not-found")
+    )
+    bad = written(person.home, affiliate("faulty", deletionPolicy="Never"))
+    done = person.runs("plan", "-f", bad)
+    assert done.returncode == 1
+    assert "deletionPolicy" in done.stderr + done.stdout
+    assert "No operator works on this cluster" in done.stderr + done.stdout
+    good = written(person.home, affiliate("faultless"))
+    done = person.runs("plan", "-f", good)
+    assert done.returncode == 1
+    assert "No operator works on this cluster" in done.stderr

@@ -118,12 +118,18 @@ class Cluster:
         """Return once the API server serves both kinds, and tells kubectl so."""
         self.kubectl("apply", "--server-side", "--force-conflicts", "-f", str(CRDS))
         self.kubectl("wait", "--for=condition=Established", "--timeout=60s", "-f", str(CRDS))
-        wait_until(self._discovered, "both kinds are discovered", seconds=60)
+        wait_until(self._serves_both, "both kinds are served", seconds=60)
 
-    def _discovered(self) -> bool:
-        """They are a moment after they are established, and kubectl keeps what it was told."""
+    def _serves_both(self) -> bool:
+        """
+        They are a moment after they are established: discovery comes later, of which kubectl keeps
+        what it was told, and a store that is being made anew answers with 429.
+        """
         asked = ("api-resources", "--api-group=trackmate.io", "--cached=false", "-o", "name")
-        return len(self.tried(*asked).stdout.split()) == len(list(CRDS.glob("*.yaml")))
+        kinds = self.tried(*asked).stdout.split()
+        return len(kinds) == len(list(CRDS.glob("*.yaml"))) and all(
+            self.tried("get", kind, "-A").returncode == 0 for kind in kinds
+        )
 
     def _written(self, name: str, login: Pair | str, namespace: str = "default") -> Path:
         file = self.home / f"{name.replace('/', '_')}.kubeconfig"

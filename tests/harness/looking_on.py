@@ -25,13 +25,12 @@ from trackmate_operator.kafka.admin import Admin
 from trackmate_operator.kafka.direct import Direct
 from trackmate_operator.kafka.registry import Registry
 from trackmate_operator.kafka.strimzi import Strimzi
-from trackmate_operator.kinds import AFFILIATE, PIPELINE
+from trackmate_operator.kinds import AFFILIATE
 from trackmate_operator.owning import Ownership
 from trackmate_operator.platform import Platform
 from trackmate_operator.reconcile import Reconciler, Unfinished
 
 _ENOUGH = 10
-_SERVED_S = 20
 _STRIMZI_S = 0.1  # between two looks, where somebody else makes what is waited for
 
 
@@ -140,16 +139,6 @@ def _again(admin: Admin) -> Admin:
     return admin
 
 
-async def _serves(cluster: Cluster) -> bool:
-    """Whether the custom resources can be asked for; a moment after they are installed."""
-    try:
-        await cluster.list(AFFILIATE)
-        await cluster.list(PIPELINE)
-    except Unanswered:
-        return False
-    return True
-
-
 @asynccontextmanager
 async def looking_on(
     home: Path, plane: Plane, kafka: Kafka, /, **more: Any
@@ -158,9 +147,6 @@ async def looking_on(
     configuration = load(settings(home, kafka, **more), {})
     admin = Admin(configuration.access)
     cluster = await Cluster.reached()
-    async with asyncio.timeout(_SERVED_S):
-        while not await _serves(cluster):  # noqa: ASYNC110 - nobody tells
-            await asyncio.sleep(0.1)
     try:
         yield LookingOn(cluster, admin, configuration.platform)
     finally:

@@ -12,7 +12,7 @@ from typing import Any
 
 from trackmate.changes import Change, Field, Plan, differences
 from trackmate.cluster import comparing, finding
-from trackmate.cluster.platform import platform
+from trackmate.cluster.platform import Unpublished, platform
 from trackmate.folder import (
     Declared,
     DeclaredPipeline,
@@ -56,13 +56,19 @@ Files = Declared | DeclaredPipeline | Written
 
 async def plan(cluster: Cluster, path: Path) -> Plan:
     """Raises Declined, and what Cluster raises."""
-    given_to_all = await platform(cluster)
     there = await finding.affiliates(cluster)
     owners = {namespace_of(one): _owner(one) for one in there}
-    found = _Planning(cluster, given_to_all, there, read_for_cluster(path, owners))
+    found = _Planning(cluster, there, read_for_cluster(path, owners))
     await found.files()
-    for name in found.concerned():
-        await found.affiliate(name)
+    try:
+        given_to_all = await platform(cluster)
+    except Unpublished as why:
+        if not found.folder.misfits:
+            raise
+        found.folder.notices.append(str(why))
+    else:
+        for name in found.concerned():
+            await found.affiliate(name, given_to_all)
     return Plan(found.changes, found.folder.misfits, found.folder.notices)
 
 
@@ -74,11 +80,8 @@ def _owner(document: Document) -> Owner:
 class _Planning:
     """One plan, as it is made."""
 
-    def __init__(
-        self, cluster: Cluster, given_to_all: Platform, there: Iterable[Document], folder: Folder
-    ) -> None:
+    def __init__(self, cluster: Cluster, there: Iterable[Document], folder: Folder) -> None:
         self._cluster = cluster
-        self._platform = given_to_all
         self._there = {one["metadata"]["name"]: one for one in there}
         self._after = dict(self._there)
         """Affiliates as they would be, by name."""
@@ -138,7 +141,7 @@ class _Planning:
         owners = {self.folder.owners[namespace].name for namespace, _ in self._pipelines}
         return sorted({*self.folder.affiliates, *owners} & set(self._after) - self._refused)
 
-    async def affiliate(self, name: str) -> None:
+    async def affiliate(self, name: str, given_to_all: Platform) -> None:
         """What the operator would make of one then."""
         after = self._after[name]
         try:
@@ -150,11 +153,11 @@ class _Planning:
             self._fault_of(name, "metadata.name", f"{name!r} is being deleted; wait, then apply it")
             return
         others = self._after.values()
-        if conflict := host_conflict(after, others, self._platform.settings.host_template):
+        if conflict := host_conflict(after, others, given_to_all.settings.host_template):
             self._fault_of(name, "spec.ingest.hosts", conflict)
             return
         if await self._housed(name, namespace_of(after)):
-            await self._made(name, after, spec)
+            await self._made(name, after, spec, given_to_all)
 
     async def _housed(self, name: str, namespace: str) -> bool:
         """Whether it has its namespace."""
@@ -173,7 +176,9 @@ class _Planning:
             self.changes.append(Change("change", "Namespace", namespace, list(fields)))
         return True
 
-    async def _made(self, name: str, after: Document, spec: AffiliateSpec) -> None:
+    async def _made(
+        self, name: str, after: Document, spec: AffiliateSpec, given_to_all: Platform
+    ) -> None:
         namespace = namespace_of(after)
         there = await children(self._cluster, namespace, name)
         before = await self._cluster.list(PIPELINE, namespace=namespace)
@@ -184,24 +189,24 @@ class _Planning:
             name=name,
             id=id_of(after),
             namespace=namespace,
-            host=hosts_of(after, self._platform.settings.host_template)[0],
+            host=hosts_of(after, given_to_all.settings.host_template)[0],
             spec=spec,
             document=after["spec"],
             given=await self._given(name, namespace, spec),
             book=self._book(name, namespace, spec, there),
             pipelines=declared.taken,
         )
-        in_kafka = wanted(tenant, self._platform.settings.topics)
+        in_kafka = wanted(tenant, given_to_all.settings.topics)
         held = passwords_of(there)
         passwords = {user.name: held.get(user.name, "") for user in in_kafka.users}
-        planned = objects(replace(tenant, passwords=passwords), self._platform)
+        planned = objects(replace(tenant, passwords=passwords), given_to_all)
         changes, foreign = await comparing.children(self._cluster, tenant, planned, there)
         self.changes += changes
         for sentence in foreign:
             self._fault_of(name, "", sentence)
         earlier = self._earlier(name, tenant, before, there)
         self.changes += comparing.kafka(
-            wanted(earlier, self._platform.settings.topics) if earlier else None, in_kafka
+            wanted(earlier, given_to_all.settings.topics) if earlier else None, in_kafka
         )
         self._notice(name, after)
 

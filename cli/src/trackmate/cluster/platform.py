@@ -22,7 +22,7 @@ async def platform(cluster: Cluster) -> Platform:
     if found is None:
         raise Unpublished(
             f"No operator works on this cluster, or none did yet: the ConfigMap {NAME!r} that it "
-            "writes is in no namespace. Install it, and see what keeps it: trackmate doctor"
+            "writes is in no namespace. Install it, or read its log."
         )
     try:
         return platform_of(found)
