@@ -100,6 +100,24 @@ def test_its_topic_is_made_to_last(run: Run) -> None:
     assert found.config["unclean.leader.election.enable"] == "false"
 
 
+def test_it_is_open_also_while_it_writes(run: Run) -> None:
+    """Else each write would make another look open it anew, and take it from this one."""
+
+    async def watched(_: Admin, registry: Registry) -> Any:
+        await registry.open()
+        saving = asyncio.gather(
+            *(registry.save(Registration(f"affiliate-{n}", "af-1")) for n in range(10))
+        )
+        seen = set()
+        while not saving.done():
+            seen.add(registry.is_open)
+            await asyncio.sleep(0)
+        await saving
+        return seen
+
+    assert run(watched) == {True}
+
+
 def test_a_stale_leader_cannot_write(run: Run, cluster: Cluster) -> None:
     async def both(admin: Admin, stale: Registry) -> Any:
         leader = Registry(admin, KEPT)

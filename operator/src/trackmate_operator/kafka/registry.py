@@ -210,19 +210,19 @@ class Registry:
             raise asked.fault
 
     def _settle(self, batch: Sequence[_Write]) -> None:
-        producer, self._producer = self._producer, None
-        if producer is None:
+        if self._producer is None:
             fault: Exception = Down("The registry is not open to write; it is opened again soon.")
         else:
             try:
-                _transact(producer, batch)
-            except KafkaException as refusal:
-                fault = refusal  # what became of it is read when it is opened again
+                _transact(self._producer, batch)
+            except KafkaException as refusal:  # what became of it is read when it is opened again
+                # without the frames that hold the producer: it ends here, not on the event loop,
+                # and close() would try to abort first
+                fault = refusal.with_traceback(None)
+                self._producer = None
             else:
-                self._producer = producer
                 self._found = _after(self._found, batch)
                 return
-        del producer  # here, not on the event loop; close() would try to abort first
         for write in batch:
             write.fault = fault
 
