@@ -125,7 +125,7 @@ def written(plane: ControlPlane) -> Counter[str]:
         if (
             request["stage"] == "ResponseComplete"
             and request["verb"] in {"create", "update", "patch", "delete"}
-            and "kr8s" in request.get("userAgent", "")
+            and request.get("userAgent") == "trackmate"
             and about.get("resource") != "leases"
         ):
             found["/".join(filter(None, [about["resource"], about.get("subresource")]))] += 1

@@ -279,7 +279,7 @@ def test_the_faults_of_a_file_are_said_though_no_operator_works_here(
     )
     bad = written(person.home, affiliate("faulty", deletionPolicy="Never"))
     done = person.runs("plan", "-f", bad)
-    assert done.returncode == 1
+    assert done.returncode == 2
     assert "deletionPolicy" in done.stderr + done.stdout
     assert "No operator works on this cluster" in done.stderr + done.stdout
     good = written(person.home, affiliate("faultless"))

@@ -105,7 +105,7 @@ class LookingOn:
     async def look(self, name: str, fuse: Fuse | None = None) -> None:
         """One life: it looks until all is as it is to be, or the fuse blows."""
         fuse = fuse or Fuse()
-        cluster = fused(Cluster(self.cluster._api), fuse)  # noqa: SLF001 - one session for all
+        cluster = fused(Cluster(self.cluster._server), fuse)  # noqa: SLF001 - one session for all
         admin = fused(_again(self.admin), fuse)
         records = fused(Registry(admin, self.platform.settings.topics), fuse)
         await records.open()
@@ -116,7 +116,7 @@ class LookingOn:
             Ownership(records, backend),
             Deletion(cluster, records, backend, self.platform),
             self.platform,
-            others=lambda: others,
+            rivals=lambda _: others,
             clock=Clock(),
         )
         try:

@@ -2,24 +2,24 @@
 The API server, as far as the operator asks it: objects are JSON, and no more than JSON.
 """
 
-import json
-from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 import httpx
 from kr8s import APITimeoutError, ServerError
-from kr8s.asyncio import api
 
 from trackmate_operator.kinds import Kind, Ref, ref
 from trackmate_operator.plan.objects import MANAGER
+from trackmate_operator.server import Answer, Body, NoAnswer, Server
 from trackmate_operator.tenant import Document
 
-_ANSWERED_S = 15.0
+_BAD_REQUEST = 400
 _UNAUTHORIZED = 401
 _FORBIDDEN = 403
 _NOT_FOUND = 404
 _CONFLICT = 409
 _UNPROCESSABLE = 422
+_TOO_MANY = 429
 
 _FORCED = {"fieldManager": MANAGER, "force": "true"}
 _APPLY = "application/apply-patch+yaml"
@@ -50,18 +50,16 @@ class Stale(Exception):  # noqa: N818 - what happened
     """The object has changed since it was read."""
 
 
-class _Body(NamedTuple):
-    """What is sent, and as what."""
-
-    content: object
-    media: str = "application/json"
-
-
 class Cluster:
     """Every method raises Unanswered and Denied."""
 
-    def __init__(self, kubernetes: Any) -> None:
-        self._api = kubernetes
+    def __init__(self, server: Server, wrote: Callable[[Document], None] = lambda _: None) -> None:
+        self._server = server
+        self._wrote = wrote
+
+    def telling(self, wrote: Callable[[Document], None]) -> "Cluster":
+        """The same, that tells of each object that it wrote, as it is then."""
+        return Cluster(self._server, wrote)
 
     @classmethod
     async def reached(cls, context: str | None = None) -> "Cluster":
@@ -69,24 +67,20 @@ class Cluster:
         By the kubeconfig of the environment, in the context that is current there or is named, or
         by the pod's service account. Raises one of NOT_REACHED.
         """
-        # kr8s would ask the current context, which there may not be, for a namespace
-        found = api(context=context, namespace="default") if context else api()
-        return cls(await found)
+        return cls(await Server.reached(context))
 
     @property
     def context(self) -> str:
         """The kubeconfig's; "" by a service account."""
-        return str(self._api.auth.active_context)
+        return self._server.context
 
     @property
     def url(self) -> str:
         """Where the API server is."""
-        return str(self._api.auth.server)
+        return self._server.url
 
     async def close(self) -> None:
-        session = self._api._session  # noqa: SLF001 - kr8s closes it nowhere
-        if session is not None:
-            await session.aclose()
+        await self._server.close()
 
     async def get(self, wanted: Ref) -> Document | None:
         try:
@@ -112,24 +106,24 @@ class Cluster:
     async def serves(self, kind: Kind) -> bool:
         """Whether the API server knows the kind."""
         try:
-            found = await self._answer("GET", base=f"/apis/{kind.api_version}", version="", url="")
+            found = await self._answer("GET", f"/apis/{kind.api_version}")
         except _Missing:
             return False
         return any(one["name"] == kind.plural for one in found["resources"])
 
     async def version(self) -> str:
         """Of the API server, as `v1.34.2`."""
-        found = await self._answer("GET", base="/version", version="", url="")
+        found = await self._answer("GET", "/version")
         return str(found["gitVersion"])
 
     async def apply(self, document: Document, *, dry_run: bool = False) -> Document:
         """Make it, or take over the fields that are in it (server-side apply, forced)."""
         asked = {**_FORCED, **_dry(dry_run)}
-        return await self._write(ref(document), "PATCH", _Body(document, _APPLY), params=asked)
+        return await self._write(ref(document), "PATCH", Body(document, _APPLY), params=asked)
 
     async def apply_status(self, document: Document) -> Document:
         """Its status alone."""
-        body = _Body(document, _APPLY)
+        body = Body(document, _APPLY)
         return await self._write(ref(document), "PATCH", body, path="/status", params=_FORCED)
 
     async def create(self, document: Document, *, dry_run: bool = False) -> Document | None:
@@ -137,20 +131,22 @@ class Cluster:
         made = ref(document)
         try:
             there: Document = await self._ask(
-                "POST", made.kind, made.namespace, _Body(document), params=_dry(dry_run)
+                "POST", made.kind, made.namespace, Body(document), params=_dry(dry_run)
             )
         except Stale:
             return None
+        if not dry_run:
+            self._wrote(there)
         return there
 
     async def replace(self, document: Document, *, dry_run: bool = False) -> Document:
         """Raises Stale where it is not as it was read: by its resourceVersion."""
-        return await self._write(ref(document), "PUT", _Body(document), params=_dry(dry_run))
+        return await self._write(ref(document), "PUT", Body(document), params=_dry(dry_run))
 
     async def patch(self, changed: Ref, operations: Sequence[Document]) -> Document | None:
         """By JSON patch (RFC 6902). Raises Stale where a `test` fails; None where it is gone."""
         try:
-            return await self._write(changed, "PATCH", _Body(operations, _JSON_PATCH))
+            return await self._write(changed, "PATCH", Body(operations, _JSON_PATCH))
         except _Missing:
             return None
 
@@ -165,7 +161,7 @@ class Cluster:
         self,
         written: Ref,
         method: str,
-        body: _Body,
+        body: Body,
         *,
         path: str = "",
         params: Mapping[str, str] | None = None,
@@ -178,6 +174,8 @@ class Cluster:
             path=f"/{written.name}{path}",
             params=params,
         )
+        if "dryRun" not in (params or {}):
+            self._wrote(found)
         return found
 
     async def _ask(
@@ -185,31 +183,32 @@ class Cluster:
         method: str,
         kind: Kind,
         namespace: str | None,
-        body: _Body | None = None,
+        body: Body | None = None,
         *,
         path: str = "",
         params: Mapping[str, str] | None = None,
     ) -> Any:
-        sent = {} if body is None else {"content": json.dumps(body.content)}
         return await self._answer(
-            method,
-            version=kind.api_version,
-            namespace=namespace,
-            url=f"{kind.plural}{path}",
-            params=params or {},
-            headers={"Content-Type": body.media if body else "application/json"},
-            **sent,
+            method, _path(kind, namespace) + path, params=params or {}, body=body
         )
 
-    async def _answer(self, method: str, **asked: Any) -> Any:
+    async def _answer(
+        self,
+        method: str,
+        path: str,
+        *,
+        params: Mapping[str, str] | None = None,
+        body: Body | None = None,
+    ) -> Any:
         try:
-            async with self._api.call_api(method, timeout=_ANSWERED_S, **asked) as response:
-                return response.json()
-        except ServerError as error:
-            raise _understood(error) from None
-        except (APITimeoutError, httpx.HTTPError, OSError, ValueError) as error:
-            what = str(error) or type(error).__name__
-            raise Unanswered(f"the API server did not answer: {what}") from None
+            answer = await self._server.ask(method, path, params=params or {}, body=body)
+        except NoAnswer as why:
+            raise Unanswered(f"the API server did not answer: {why}") from None
+        if answer.code >= _BAD_REQUEST:
+            raise _understood(answer)
+        if answer.document is None:
+            raise Unanswered("the API server did not answer: it is not JSON")
+        return answer.document
 
 
 class _Missing(Denied):
@@ -220,21 +219,29 @@ def _dry(run: bool) -> Mapping[str, str]:  # noqa: FBT001 - as the keyword that 
     return {"dryRun": "All"} if run else {}
 
 
-def _understood(error: ServerError) -> Exception:
-    response = error.response
-    code = response.status_code if response is not None else 0
-    said = str(error)
+def _path(kind: Kind, namespace: str | None) -> str:
+    """
+    >>> _path(Kind("apps/v1", "Deployment", "deployments"), "acme")
+    '/apis/apps/v1/namespaces/acme/deployments'
+    """
+    base = "apis" if "/" in kind.api_version else "api"
+    within = f"/namespaces/{namespace}" if namespace else ""
+    return f"/{base}/{kind.api_version}{within}/{kind.plural}"
+
+
+def _understood(answer: Answer) -> Exception:
+    status: Document = answer.document if isinstance(answer.document, Mapping) else {}
+    said = str(status.get("message") or f"HTTP {answer.code}")
     known = {_NOT_FOUND: _Missing, _FORBIDDEN: Forbidden, _UNAUTHORIZED: Stranger}
-    if code in known:
-        return known[code](said)
-    if code == _CONFLICT or (code == _UNPROCESSABLE and not _has_causes(error)):
+    if answer.code in known:
+        return known[answer.code](said)
+    if answer.code == _CONFLICT or (answer.code == _UNPROCESSABLE and not _has_causes(status)):
         return Stale(said)
-    if code in range(400, 429):
+    if answer.code in range(_BAD_REQUEST, _TOO_MANY):
         return Denied(said)
     return Unanswered(f"the API server did not do it: {said}")
 
 
-def _has_causes(error: ServerError) -> bool:
+def _has_causes(status: Document) -> bool:
     """What is invalid is named; a JSON patch whose `test` fails is refused without a word."""
-    status: Any = error.status  # the document, though kr8s declares a text
-    return isinstance(status, Mapping) and bool((status.get("details") or {}).get("causes"))
+    return bool((status.get("details") or {}).get("causes"))

@@ -1,0 +1,135 @@
+"""
+One request to the API server. kr8s knows who asks, and where: by kubeconfigs, service accounts and
+the programs that give out tokens. aiohttp asks: kr8s's own client costs five times the CPU.
+"""
+
+import asyncio
+import contextlib
+import json
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+import aiohttp
+from kr8s.asyncio import api
+
+_ANSWERED_S = 15.0
+_UNAUTHORIZED = 401
+_CLIENT = "trackmate"  # as its audit log names it
+
+
+class NoAnswer(Exception):  # noqa: N818 - what happened
+    """Nothing came back, or nothing that can be read."""
+
+
+class Body(NamedTuple):
+    """What is sent, and as what."""
+
+    content: object
+    media: str = "application/json"
+
+
+class Answer(NamedTuple):
+    """What came back."""
+
+    code: int
+    document: Any
+    """None where it is not JSON."""
+
+
+class Server:
+    """To be closed."""
+
+    def __init__(self, credentials: Any) -> None:
+        self._credentials = credentials
+        self._session: aiohttp.ClientSession | None = None
+        self._logging_in = asyncio.Lock()
+
+    @classmethod
+    async def reached(cls, context: str | None) -> "Server":
+        """
+        By the kubeconfig of the environment, in the context that is current there or is named, or
+        by the pod's service account. Raises what kr8s and its client raise.
+        """
+        # kr8s would ask the current context, which there may not be, for a namespace
+        found: Any = await (api(context=context, namespace="default") if context else api())
+        if found._session is not None:  # noqa: SLF001 - kr8s closes it nowhere
+            await found._session.aclose()  # noqa: SLF001
+        return cls(found.auth)
+
+    @property
+    def context(self) -> str:
+        """The kubeconfig's; "" by a service account."""
+        return str(self._credentials.active_context)
+
+    @property
+    def url(self) -> str:
+        return str(self._credentials.server)
+
+    async def close(self) -> None:
+        if self._session is not None:
+            await self._session.close()
+
+    async def ask(
+        self, method: str, path: str, *, params: Mapping[str, str], body: Body | None
+    ) -> Answer:
+        """
+        `path` from the server's root. Who is not known any more shows what it has now, once: a
+        token of a pod is renewed in its file. Raises NoAnswer.
+        """
+        session = self._session or await self._login(None)
+        answer = await self._asked(session, method, path, params, body)
+        if answer.code != _UNAUTHORIZED:
+            return answer
+        session = await self._login(session)
+        return await self._asked(session, method, path, params, body)
+
+    async def _login(self, before: aiohttp.ClientSession | None) -> aiohttp.ClientSession:
+        """The session that takes the place of the one before; of many that ask, one makes it."""
+        async with self._logging_in:
+            if self._session is not None and self._session is not before:
+                return self._session
+            try:
+                if before is not None:
+                    await self._credentials.reauthenticate()
+                tls = await self._credentials.ssl_context()
+            except (OSError, ValueError, KeyError) as error:
+                raise NoAnswer(f"who asks cannot be told: {error}") from None
+            token = self._credentials.token
+            login = {"Authorization": f"Bearer {token.strip()}"} if token else {}
+            self._session = aiohttp.ClientSession(
+                base_url=self.url,
+                headers={"User-Agent": _CLIENT, **login},
+                connector=aiohttp.TCPConnector(ssl=tls),
+                timeout=aiohttp.ClientTimeout(total=_ANSWERED_S),
+                proxy=self._credentials.proxy,
+                trust_env=True,
+            )
+            if before is not None:
+                await before.close()
+            return self._session
+
+    async def _asked(
+        self,
+        session: aiohttp.ClientSession,
+        method: str,
+        path: str,
+        params: Mapping[str, str],
+        body: Body | None,
+    ) -> Answer:
+        sent: dict[str, Any] = {}
+        if body is not None:
+            sent = {"data": json.dumps(body.content), "headers": {"Content-Type": body.media}}
+        name = self._credentials.tls_server_name
+        try:
+            async with session.request(
+                method, path, params=params, server_hostname=name, **sent
+            ) as response:
+                return Answer(response.status, _document(await response.read()))
+        except (aiohttp.ClientError, TimeoutError, OSError) as error:
+            raise NoAnswer(str(error) or type(error).__name__) from None
+
+
+def _document(body: bytes) -> Any:
+    with contextlib.suppress(ValueError):
+        return json.loads(body)
+    return None
