@@ -45,24 +45,24 @@ class Operator:
         self, platform: Platform, cluster: Cluster, records: Registry, backend: Backend
     ) -> None:
         self._platform = platform
-        self._cluster = cluster
+        self._seen = Seen(platform.settings.host_template)
+        self._cluster = cluster.telling(self._seen.wrote)
         self._clock = Clock()
-        self._seen = Seen()
         self._queue = Queue()
         self._figures = Figures()
         self._records = records
-        deletion = Deletion(cluster, records, backend, platform)
+        deletion = Deletion(self._cluster, records, backend, platform)
         self._reconciler = Reconciler(
-            cluster,
+            self._cluster,
             Ownership(records, backend),
             deletion,
             platform,
-            others=self._seen.affiliates,
+            rivals=self._seen.rivals,
             clock=self._clock,
         )
         identity = f"{socket.gethostname()}_{uuid.uuid4()}"
         self._leadership = Leadership(
-            cluster, platform.settings.lease, identity, self._clock.elapsed_s
+            self._cluster, platform.settings.lease, identity, self._clock.elapsed_s
         )
         self._watching = asyncio.Event()
         self._stopping = asyncio.Event()

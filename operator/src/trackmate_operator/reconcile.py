@@ -69,15 +69,15 @@ class Reconciler:
         deletion: Deletion,
         platform: Platform,
         *,
-        others: Callable[[], Iterable[Document]],
+        rivals: Callable[[Document], Iterable[Document]],
         clock: Clock,
     ) -> None:
         self._cluster = cluster
         self._ownership = ownership
         self._deletion = deletion
         self._platform = platform
-        self._others = others
-        """All Affiliates, as last seen."""
+        self._rivals = rivals
+        """Affiliates that share a host with this one, as last seen."""
         self._clock = clock
         self._drift = Drift(clock.elapsed_s)
 
@@ -106,7 +106,6 @@ class Reconciler:
         affiliate = self._accepted(found, report)
         name, namespace = affiliate.name, namespace_of(found)
         await hold(self._cluster, found)
-        await self._pin(found)
         registration = await self._claim(name, id_of(found), report)
         await house(self._cluster, namespace, name)
         report.add(good(NAMESPACE, f"Namespace {namespace!r} is there."))
@@ -127,7 +126,7 @@ class Reconciler:
 
         resting = self._drift.resting(name)
         done = await apply(self._cluster, objects(tenant, self._platform), there, resting=resting)
-        await self._report(found, in_kafka, done, kept, report)
+        self._report(affiliate.name, in_kafka, done, kept, report)
         for document in documents:
             await say(
                 self._cluster,
@@ -145,18 +144,11 @@ class Reconciler:
             affiliate = accepted(found)
         except Faulty as faulty:
             raise Blocked(bad(ACCEPTED, "Invalid", f"{faulty}.")) from None
-        conflict = host_conflict(found, self._others(), self._platform.settings.host_template)
+        conflict = host_conflict(found, self._rivals(found), self._platform.settings.host_template)
         if conflict:
             raise Blocked(bad(ACCEPTED, "HostConflict", conflict))
         report.add(good(ACCEPTED, "The spec can be taken as it is."))
         return affiliate
-
-    async def _pin(self, found: Document) -> None:
-        """Write down what is immutable, before anything is made by it."""
-        before = found.get("status") or {}
-        fields = self._fields(found)
-        if any(before.get(name) != value for name, value in fields.items()):
-            await say(self._cluster, found, {**before, **fields})
 
     def _fields(self, found: Document) -> Mapping[str, object]:
         host = hosts_of(found, self._platform.settings.host_template)[0]
@@ -251,10 +243,9 @@ class Reconciler:
             )
         return owned.kept
 
-    async def _report(
-        self, found: Document, in_kafka: Wanted, done: Applied, kept: Kept, report: Report
+    def _report(
+        self, name: str, in_kafka: Wanted, done: Applied, kept: Kept, report: Report
     ) -> None:
-        name = found["metadata"]["name"]
         for one, fault in done.faults.items():
             about = CREDENTIALS if one.kind == SECRET else NAMESPACE
             report.add(bad(about, "Conflict", fault))
@@ -266,10 +257,8 @@ class Reconciler:
             _log.warning("mended", extra={"fields": {"affiliate": name, "object": str(one)}})
         report.add(self._drift.condition(name, [*done.left, *kept.left]))
         steps = (("Made", done.made), ("Changed", done.changed), ("Removed", done.removed))
-        said = [f"{words} {_listed(refs)}." for words, refs in steps if refs]
-        said += kept.changed
-        if said:
-            await self._note(found, "Changed", " ".join(said))
+        report.changes += [f"{words} {_listed(refs)}." for words, refs in steps if refs]
+        report.changes += kept.changed
 
     async def _say(self, found: Document, report: Report) -> None:
         pinned = report.holds(ACCEPTED)
@@ -278,10 +267,17 @@ class Reconciler:
         if report.streams is not None:
             fields["streams"] = report.streams
         said = report.status(found, _GOOD, now=self._clock.now(), fields=fields)
+        await self._tell(found, report)
+        await say(self._cluster, found, said)
+
+    async def _tell(self, found: Document, report: Report) -> None:
+        """In one Event: what it has turned to, and what was done."""
         ready = report.ready(_GOOD)
         if turned(found, ready):
-            await self._note(found, ready.reason, ready.message, warning=ready.holds is not True)
-        await say(self._cluster, found, said)
+            message = " ".join([ready.message, *report.changes])
+            await self._note(found, ready.reason, message, warning=ready.holds is not True)
+        elif report.changes:
+            await self._note(found, "Changed", " ".join(report.changes))
 
     async def _note(
         self, found: Document, reason: str, message: str, *, warning: bool = False

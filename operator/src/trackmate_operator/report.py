@@ -30,6 +30,8 @@ class Report:
 
     def __init__(self) -> None:
         self._said: dict[str, Condition] = {}
+        self.changes: list[str] = []
+        """What was done, a sentence each."""
         self.streams: list[Document] | None = None
         """What there is of each stream; None where nobody could be asked."""
 

@@ -29,22 +29,24 @@ def registry(seen: Seen, add: Callable[[str], None], *, strimzi: bool) -> kopf.O
     found = kopf.OperatorRegistry()
 
     def on_affiliate(*, type: str | None, body: kopf.Body, name: str, **_: Any) -> None:  # noqa: A002 - kopf's word
-        seen.note(dict(body), gone=type == "DELETED")
-        add(name)
-
-    def on_other(*, body: kopf.Body, **_: Any) -> None:
-        for name in seen.concerned(dict(body)):
+        document, gone = dict(body), type == "DELETED"
+        seen.note(document, gone=gone)
+        if seen.is_news(document, gone=gone):
             add(name)
+
+    def on_other(*, type: str | None, body: kopf.Body, **_: Any) -> None:  # noqa: A002 - kopf's word
+        document = dict(body)
+        if seen.is_news(document, gone=type == "DELETED"):
+            for name in seen.concerned(document):
+                add(name)
 
     kopf.on.login(registry=found)(_login)
     kopf.on.event(*_selector(AFFILIATE), registry=found, id="affiliate")(on_affiliate)
-    ours = {objects.AFFILIATE: kopf.PRESENT}
-    for kind in (NAMESPACE, *CHILDREN):
-        kopf.on.event(*_selector(kind), registry=found, id=kind.plural, labels=ours)(on_other)
     kopf.on.event(*_selector(PIPELINE), registry=found, id="pipeline")(on_other)
-    if strimzi:
-        for kind in (KAFKA_TOPIC, KAFKA_USER):
-            kopf.on.event(*_selector(kind), registry=found, id=kind.plural, labels=ours)(on_other)
+    labels = {objects.AFFILIATE: kopf.PRESENT}
+    of_strimzi = (KAFKA_TOPIC, KAFKA_USER) if strimzi else ()
+    for kind in (NAMESPACE, *CHILDREN, *of_strimzi):
+        kopf.on.event(*_selector(kind), registry=found, id=kind.plural, labels=labels)(on_other)
     return found
 
 
