@@ -284,5 +284,5 @@ def test_the_faults_of_a_file_are_said_though_no_operator_works_here(
     assert "No operator works on this cluster" in done.stderr + done.stdout
     good = written(person.home, affiliate("faultless"))
     done = person.runs("plan", "-f", good)
-    assert done.returncode == 1
+    assert done.returncode == 2
     assert "No operator works on this cluster" in done.stderr

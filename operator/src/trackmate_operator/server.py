@@ -8,6 +8,8 @@ import contextlib
 import json
 from collections.abc import Mapping
 from typing import Any, NamedTuple
+from urllib.parse import urlsplit
+from urllib.request import getproxies, proxy_bypass
 
 import aiohttp
 from kr8s.asyncio import api
@@ -101,8 +103,7 @@ class Server:
                 headers={"User-Agent": _CLIENT, **login},
                 connector=aiohttp.TCPConnector(ssl=tls),
                 timeout=aiohttp.ClientTimeout(total=_ANSWERED_S),
-                proxy=self._credentials.proxy,
-                trust_env=True,
+                proxy=self._credentials.proxy or _proxy(self.url),
             )
             if before is not None:
                 await before.close()
@@ -127,6 +128,17 @@ class Server:
                 return Answer(response.status, _document(await response.read()))
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
             raise NoAnswer(str(error) or type(error).__name__) from None
+
+
+def _proxy(url: str) -> str | None:
+    """
+    Of the environment, as kubectl takes it; asked once a login, where aiohttp would ask for each
+    request.
+    """
+    where = urlsplit(url)
+    if proxy_bypass(where.hostname or ""):
+        return None
+    return getproxies().get(where.scheme)
 
 
 def _document(body: bytes) -> Any:
