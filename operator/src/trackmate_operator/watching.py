@@ -54,12 +54,26 @@ def settings() -> kopf.OperatorSettings:
     """Of kopf. What is not ours is filtered out by the server."""
     found = kopf.OperatorSettings()
     found.posting.enabled = False
+    found.persistence.diffbase_storage = _Forgetful()
     found.watching.inactivity_timeout = _SILENT_S
     found.watching.server_timeout = _SILENT_S * 2
     found.networking.request_timeout = _ANSWERED_S
     for kind in (NAMESPACE, *CHILDREN, KAFKA_TOPIC, KAFKA_USER):
         found.watching.label_selectors[_selector(kind)] = objects.AFFILIATE
     return found
+
+
+class _Forgetful(kopf.DiffBaseStorage):
+    """Keeps nothing; kopf would copy each object of each event, to compare it with another."""
+
+    def build(self, **_: Any) -> kopf.BodyEssence:
+        return kopf.BodyEssence({})
+
+    def fetch(self, **_: Any) -> None:
+        return None
+
+    def store(self, **_: Any) -> None:
+        return None
 
 
 def _selector(kind: Kind) -> tuple[str, str] | tuple[str, str, str]:
