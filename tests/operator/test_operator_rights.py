@@ -10,36 +10,16 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
 
 from control_plane import ControlPlane, control_plane
 from kafka_broker import Cluster
 from operating import SYSTEM, Operating, operating, ready, wait_for
+from rights_used import RBAC, RBAC_STRIMZI, Use, given, make_account, refused, used
 from tenants import affiliate, pipeline
 from trackmate_operator.plan.access import ROLES
 from waiting_for import wait_until
 
 pytestmark = [pytest.mark.needs("cluster"), pytest.mark.needs("kafka"), pytest.mark.timeout(240)]
-
-RBAC = Path(__file__).parents[2] / "charts/trackmate/files/rbac.yaml"
-ACCOUNT = f"system:serviceaccount:{SYSTEM}:trackmate-operator"
-
-Use = tuple[str, str, str]
-"""Group, resource with its subresource, verb."""
-
-
-def allowed() -> dict[str, set[Use]]:
-    """What the file gives, by the role's kind."""
-    found: dict[str, set[Use]] = {}
-    for document in yaml.safe_load_all(RBAC.read_text()):
-        for rule in document.get("rules", []):
-            found.setdefault(document["kind"], set()).update(
-                (group, resource, verb)
-                for group in rule["apiGroups"]
-                for resource in rule["resources"]
-                for verb in rule["verbs"]
-            )
-    return found
 
 
 def handed_on() -> set[Use]:
@@ -59,33 +39,13 @@ def plane() -> Iterator[ControlPlane]:
     with control_plane(audited=True) as plane:
         plane.install_crds()
         plane.kubectl("create", "namespace", SYSTEM)
-        plane.kubectl("create", "serviceaccount", "trackmate-operator", "-n", SYSTEM)
-        plane.kubectl("apply", "-f", str(RBAC))
         yield plane
-
-
-def requests(plane: ControlPlane) -> Iterator[dict[str, Any]]:
-    for line in (plane.home / "audit.log").read_text().splitlines():
-        request = json.loads(line)
-        if request["user"]["username"] == ACCOUNT and request["stage"] == "ResponseComplete":
-            yield request
-
-
-def used(plane: ControlPlane) -> set[Use]:
-    found = set()
-    for request in requests(plane):
-        about = request.get("objectRef")
-        if about:
-            parts = [about["resource"], about.get("subresource", "")]
-            resource = "/".join(filter(None, parts))
-            found.add((about.get("apiGroup", ""), resource, request["verb"]))
-    return found
 
 
 def test_its_rights_are_those_that_it_uses(
     plane: ControlPlane, kafka: Cluster, tmp_path: Path
 ) -> None:
-    account = plane.service_account(SYSTEM, "trackmate-operator")
+    account = make_account(plane, RBAC)
     access = [
         {"role": role, "subjects": [{"kind": "Group", "name": "g"}]}
         for role in ("Viewer", "Editor")
@@ -108,15 +68,10 @@ def test_its_rights_are_those_that_it_uses(
         plane.kubectl("annotate", "affiliate", "righted", "trackmate.io/confirm-delete=righted")
         plane.kubectl("delete", "affiliate", "righted", "--timeout=60s")
 
-    refused = [
-        (request["verb"], request.get("objectRef"))
-        for request in requests(plane)
-        if request["responseStatus"]["code"] == 403
-    ]
-    assert not refused
-    given = set.union(*allowed().values())
-    assert used(plane) <= given, "RBAC let it pass, so the file is read wrongly"
-    unused = given - used(plane) - handed_on()
+    assert not refused(plane)
+    allowed = set.union(*given(RBAC).values())
+    assert used(plane) <= allowed, "RBAC let it pass, so the file is read wrongly"
+    unused = allowed - used(plane) - handed_on()
     assert not unused - _SELDOM, "\n".join(map(str, sorted(unused - _SELDOM)))
 
 
@@ -174,8 +129,8 @@ def test_without_create_an_apply_makes_nothing(plane: ControlPlane) -> None:
 
 
 def test_nobody_can_raise_themselves_by_it() -> None:
-    for group, resource, verb in set.union(*allowed().values()):
+    for group, resource, verb in set.union(*given(RBAC, RBAC_STRIMZI).values()):
         assert "*" not in {group, resource, verb}
         assert verb not in {"escalate", "bind", "impersonate", "deletecollection"}
         assert resource not in {"pods/exec", "pods/attach", "serviceaccounts/token"}
-    assert handed_on() <= allowed()["ClusterRole"], "what it gives, it must have"
+    assert handed_on() <= given(RBAC)["ClusterRole"], "what it gives, it must have"
