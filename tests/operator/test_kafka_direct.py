@@ -21,6 +21,7 @@ from confluent_kafka.admin import (
 from kafka_broker import Cluster, kafka_brokers
 from kafka_operating import Watched, access, standing, wanted
 from kafka_users import OPERATIONS, WRITE, allow, allow_cluster, set_password
+from trackmate_operator.backend import Item
 from trackmate_operator.kafka.admin import Admin
 from trackmate_operator.plan.kafka import Wanted
 from waiting_for import wait_until
@@ -183,7 +184,7 @@ def test_what_cannot_be_done_is_a_sentence_and_all_else_is_done(run: Run) -> Non
 
     kept, found = run(shrunk)
     assert dict(kept.faults) == {
-        "acme.events": (
+        Item("topic", "acme.events"): (
             "Topic 'acme.events' has 2 partitions and is to have 1: Kafka takes none away, as "
             "their events would be lost; ask for 2, or for a stream of another name. Topic "
             "'acme.events' has 1 replica and is to have 3; move it with "
@@ -202,11 +203,25 @@ def test_a_topic_that_kafka_refuses_says_why(run: Run) -> None:
         return await keep(watched, Wanted((many, odd), WANTED.users))
 
     kept = run(refused)
-    assert sorted(kept.faults) == sorted(TOPICS)
-    assert "Kafka does not make the topic 'acme.events': " in kept.faults["acme.events"]
-    assert "only 1 broker(s) are registered" in kept.faults["acme.events"]
-    assert "soon" in kept.faults["acme.crm.dead"]
+    assert sorted(kept.faults) == [Item("topic", name) for name in sorted(TOPICS)]
+    said = kept.faults[Item("topic", "acme.events")]
+    assert "Kafka does not make the topic 'acme.events': " in said
+    assert "only 1 broker(s) are registered" in said
+    assert "soon" in kept.faults[Item("topic", "acme.crm.dead")]
     assert sorted(kept.passwords) == USERS
+
+
+def test_a_pipeline_may_be_called_like_a_stream(run: Run) -> None:
+    """Then its user and the stream's topic have one name, and a fault is of one of them alone."""
+
+    async def namesakes(watched: Watched) -> Any:
+        both = wanted(NAME, {"crm": 1}, {"crm": "crm"})
+        torn = replace(both, topics=(replace(both.topics[0], replicas=3), *both.topics[1:]))
+        return await keep(watched, torn)
+
+    kept = run(namesakes)
+    assert [*kept.faults] == [Item("topic", "acme.crm")]
+    assert sorted(kept.passwords) == ["acme-ingest", "acme.crm"]
 
 
 def test_users_that_are_not_wanted_any_more_are_gone_and_those_of_others_stay(run: Run) -> None:

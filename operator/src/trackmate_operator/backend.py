@@ -5,7 +5,7 @@ Strimzi (`kafka/strimzi.py`).
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Literal, NamedTuple, Protocol
 
 from trackmate_operator.kinds import Ref
 from trackmate_operator.plan.kafka import Wanted
@@ -13,6 +13,13 @@ from trackmate_operator.plan.kafka import Wanted
 
 class Down(Exception):  # noqa: N818 - what happened
     """Nobody answers, or lets us in; a sentence with the next step. Nothing is known by it."""
+
+
+class Item(NamedTuple):
+    """Something in Kafka. A topic and a user may have one name: of a stream and of a pipeline."""
+
+    what: Literal["topic", "user"]
+    name: str
 
 
 @dataclass(frozen=True)
@@ -23,9 +30,9 @@ class Kept:
     """Of the topics that are as they are to be: Kafka's ids, by their names."""
     passwords: Mapping[str, str] = field(default_factory=dict, repr=False)
     """Of the users that are as they are to be."""
-    faults: Mapping[str, str] = field(default_factory=dict)
+    faults: Mapping[Item, str] = field(default_factory=dict)
     """Topics and users that cannot be made so: a sentence each, with the cure."""
-    awaited: Mapping[str, str] = field(default_factory=dict)
+    awaited: Mapping[Item, str] = field(default_factory=dict)
     """Those that somebody else is still to make: a sentence each, that names who."""
     changed: Sequence[str] = ()
     """What this pass changed, in words, each a line of an Event."""

@@ -8,7 +8,7 @@ from typing import Protocol
 
 from trackmate_contract.keybook import Book
 from trackmate_operator import registration
-from trackmate_operator.backend import Backend, Down, Kept
+from trackmate_operator.backend import Backend, Down, Item, Kept
 from trackmate_operator.blocked import Blocked
 from trackmate_operator.plan.kafka import Wanted
 from trackmate_operator.registration import Registration
@@ -109,7 +109,7 @@ class Ownership:
         identified = registration.identified(claimed, {**there, **kept.topic_ids})
         if identified != claimed:
             await self._registry.save(identified)
-        faults = {**kept.faults, **{name: _stranger(name) for name in strangers}}
+        faults = {**kept.faults, **{Item("topic", name): _stranger(name) for name in strangers}}
         return Owned(identified, replace(kept, faults=faults), lost)
 
 

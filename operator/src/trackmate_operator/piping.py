@@ -5,7 +5,7 @@ What the status of a Pipeline says. Pure.
 from collections.abc import Container
 
 from trackmate_contract.names import dead_letter_topic, topic
-from trackmate_operator.backend import Kept
+from trackmate_operator.backend import Item, Kept
 from trackmate_operator.declared import Pipelines
 from trackmate_operator.plan.kafka import pipeline_user
 from trackmate_operator.report import ACCEPTED, CREDENTIALS, PAUSED, TOPICS
@@ -55,10 +55,16 @@ def _steps(
     topics = [topic(tenant.name, stream), dead_letter_topic(tenant.name, name)]
     return [
         accepted,
-        _kafka(TOPICS, topics, kept, kept.topic_ids, "Its topics are there."),
+        _kafka(
+            TOPICS,
+            [Item("topic", one) for one in topics],
+            kept,
+            kept.topic_ids,
+            "Its topics are there.",
+        ),
         _kafka(
             CREDENTIALS,
-            [pipeline_user(tenant.name, name)],
+            [Item("user", pipeline_user(tenant.name, name))],
             kept,
             tenant.passwords,
             "Its Kafka user is there.",
@@ -66,13 +72,15 @@ def _steps(
     ]
 
 
-def _kafka(about: str, names: list[str], kept: Kept, there: Container[str], said: str) -> Condition:
-    for name in names:
-        if name in kept.faults:
-            return bad(about, "KafkaRefused", kept.faults[name])
-        if name in kept.awaited:
-            return unknown(about, "KafkaAwaited", kept.awaited[name])
-    missing = [name for name in names if name not in there]
+def _kafka(
+    about: str, items: list[Item], kept: Kept, there: Container[str], said: str
+) -> Condition:
+    for item in items:
+        if item in kept.faults:
+            return bad(about, "KafkaRefused", kept.faults[item])
+        if item in kept.awaited:
+            return unknown(about, "KafkaAwaited", kept.awaited[item])
+    missing = [item.name for item in items if item.name not in there]
     if missing:
         return unknown(about, "KafkaDown", f"Nobody could be asked about {missing[0]!r}.")
     return good(about, said)

@@ -126,7 +126,7 @@ class Reconciler:
 
         resting = self._drift.resting(name)
         done = await apply(self._cluster, objects(tenant, self._platform), there, resting=resting)
-        self._report(affiliate.name, in_kafka, done, kept, report)
+        self._report(affiliate.name, done, kept, report)
         for document in documents:
             await say(
                 self._cluster,
@@ -243,13 +243,11 @@ class Reconciler:
             )
         return owned.kept
 
-    def _report(
-        self, name: str, in_kafka: Wanted, done: Applied, kept: Kept, report: Report
-    ) -> None:
+    def _report(self, name: str, done: Applied, kept: Kept, report: Report) -> None:
         for one, fault in done.faults.items():
             about = CREDENTIALS if one.kind == SECRET else NAMESPACE
             report.add(bad(about, "Conflict", fault))
-        _report_kafka(kept, in_kafka, report)
+        _report_kafka(kept, report)
         report.add(good(TOPICS, "All topics are there."))
         report.add(good(CREDENTIALS, "All keys and users are there."))
         for one, who in {**done.mended, **kept.mended}.items():
@@ -299,12 +297,12 @@ def _passwords(in_kafka: Wanted, held: Mapping[str, str], kept: Kept) -> Mapping
     return {user.name: known[user.name] for user in in_kafka.users if user.name in known}
 
 
-def _report_kafka(kept: Kept, in_kafka: Wanted, report: Report) -> None:
-    users = {user.name for user in in_kafka.users}
-    for name, fault in kept.faults.items():
-        report.add(bad(CREDENTIALS if name in users else TOPICS, "KafkaRefused", fault))
-    for name, sentence in kept.awaited.items():
-        report.add(unknown(CREDENTIALS if name in users else TOPICS, "KafkaAwaited", sentence))
+def _report_kafka(kept: Kept, report: Report) -> None:
+    about = {"topic": TOPICS, "user": CREDENTIALS}
+    for item, fault in kept.faults.items():
+        report.add(bad(about[item.what], "KafkaRefused", fault))
+    for item, sentence in kept.awaited.items():
+        report.add(unknown(about[item.what], "KafkaAwaited", sentence))
 
 
 def _listed(refs: Iterable[Ref]) -> str:

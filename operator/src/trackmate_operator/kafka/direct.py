@@ -13,7 +13,7 @@ from typing import Any
 
 from confluent_kafka import KafkaError
 
-from trackmate_operator.backend import Down, Kept
+from trackmate_operator.backend import Down, Item, Kept
 from trackmate_operator.kafka import topics
 from trackmate_operator.kafka.admin import Admin
 from trackmate_operator.kafka.messages import SCRAM_SHA_512, Entity, Refused
@@ -34,8 +34,8 @@ _PRODUCE, _CONSUME = "producer_byte_rate", "consumer_byte_rate"
 class _Said:
     """What a pass has to tell."""
 
-    faults: dict[str, str] = field(default_factory=dict)
-    awaited: dict[str, str] = field(default_factory=dict)
+    faults: dict[Item, str] = field(default_factory=dict)
+    awaited: dict[Item, str] = field(default_factory=dict)
     changed: list[str] = field(default_factory=list)
 
 
@@ -91,8 +91,8 @@ class Direct:
         await self._keep_users(wanted.users, secrets, held, said)
         unready = {*said.faults, *said.awaited}
         return Kept(
-            {name: found for name, found in ids.items() if name not in unready},
-            {name: secret for name, secret in secrets.items() if name not in unready},
+            {name: found for name, found in ids.items() if Item("topic", name) not in unready},
+            {name: secret for name, secret in secrets.items() if Item("user", name) not in unready},
             said.faults,
             said.awaited,
             said.changed,
@@ -146,9 +146,9 @@ class Direct:
         sentences = [*topics.faults(wanted, found)] if found is not None else []
         sentences += [refusal] if refusal and not done else []
         if sentences:
-            said.faults[wanted.name] = " ".join(sentences)
+            said.faults[Item("topic", wanted.name)] = " ".join(sentences)
         elif not done:
-            said.awaited[wanted.name] = (
+            said.awaited[Item("topic", wanted.name)] = (
                 f"Kafka does not show the topic {wanted.name!r} as it is to be yet; one of that "
                 "name may still be being deleted."
             )
@@ -171,7 +171,7 @@ class Direct:
             await self._change(changes)
         except Refused as fault:
             for name in changes.lines:
-                said.faults[name] = _refusal("make the user", name, fault)
+                said.faults[Item("user", name)] = _refusal("make the user", name, fault)
             return
         said.changed += [line for lines in changes.lines.values() for line in lines]
         late: list[str] = []
@@ -184,7 +184,7 @@ class Direct:
 
         if not await _until(seen):
             for name in late:
-                said.awaited[name] = (
+                said.awaited[Item("user", name)] = (
                     f"Kafka has taken what the user {name!r} is to be, and does not show it yet."
                 )
 

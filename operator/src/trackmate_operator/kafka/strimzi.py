@@ -15,7 +15,7 @@ from dataclasses import dataclass, field, replace
 from confluent_kafka import KafkaError
 
 from trackmate_operator.apply import PLANNED, Due, due, marked, write
-from trackmate_operator.backend import Down, Kept
+from trackmate_operator.backend import Down, Item, Kept
 from trackmate_operator.clock import Clock
 from trackmate_operator.cluster import Cluster, Denied
 from trackmate_operator.declared import text_of
@@ -89,8 +89,8 @@ class Strimzi:
         return Kept(
             ids,
             passwords,
-            _by_name(done.faults),
-            _by_name(done.awaited),
+            _by_item(done.faults),
+            _by_item(done.awaited),
             done.changed,
             done.mended,
             done.left,
@@ -410,12 +410,11 @@ def _owners(secret: Document) -> Iterator[str]:
             yield one["name"]
 
 
-def _by_name(sentences: Mapping[Ref, str]) -> dict[str, str]:
-    """A topic and a user may have one name."""
-    found: dict[str, str] = {}
-    for one, sentence in sentences.items():
-        found[one.name] = f"{found[one.name]} {sentence}" if one.name in found else sentence
-    return found
+def _by_item(sentences: Mapping[Ref, str]) -> dict[Item, str]:
+    return {
+        Item("topic" if one.kind == KAFKA_TOPIC else "user", one.name): sentence
+        for one, sentence in sentences.items()
+    }
 
 
 @contextmanager
