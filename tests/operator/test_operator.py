@@ -440,6 +440,40 @@ def test_a_faulty_pipeline_says_so_and_disturbs_no_other(
     wait_for(lambda: plane.read("pipeline", "odd", "-n", "trackmate-piped"))
 
 
+def test_a_pipeline_without_an_affiliate_says_so_and_runs_once_it_has_one(
+    plane: ControlPlane, operator: Operating
+) -> None:
+    plane.apply(
+        namespace_of("stray", **{"trackmate.io/affiliate": "stray"}), pipeline_of("stray", "out")
+    )
+
+    def read() -> Any:
+        return plane.read("pipeline", "out", "-n", "trackmate-stray")
+
+    alone = wait_for(read, status="False", reason="NoAffiliate")
+    assert "Namespace 'trackmate-stray' is no affiliate's" in condition(alone)[2]
+    plane.apply(affiliate("stray"))
+    wait_for(read)
+    plane.kubectl("delete", "affiliate", "stray", "--timeout=60s")
+    wait_for(read, status="False", reason="NoAffiliate")
+
+
+def test_a_new_pipeline_says_what_its_affiliate_waits_for(
+    plane: ControlPlane, operator: Operating
+) -> None:
+    plane.apply(affiliate("holding"))
+    ready(plane, "holding")
+    plane.kubectl("annotate", "affiliate", "holding", "trackmate.io/paused=the move")
+    blocked(plane, "holding", "Paused", status="Unknown")
+    plane.apply(pipeline_of("holding", "out"))
+    new = wait_for(
+        lambda: plane.read("pipeline", "out", "-n", "trackmate-holding"),
+        status="False",
+        reason="AffiliateBlocked",
+    )
+    assert condition(new)[2] == "Waits for Affiliate 'holding': Paused: the move."
+
+
 def test_a_paused_affiliate_is_left_as_it_is(plane: ControlPlane, operator: Operating) -> None:
     plane.apply(affiliate("pausing"))
     ready(plane, "pausing")

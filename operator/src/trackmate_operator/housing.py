@@ -38,6 +38,12 @@ def housed(found: Document | None, name: str, affiliate: str) -> Document:
     return marked(_planned(name, affiliate, made_here=found is None or was_made(found)))
 
 
+def is_home(found: Document | None, affiliate: str) -> bool:
+    """Whether the namespace is there and handed over to the affiliate."""
+    labels = (found["metadata"].get("labels") or {}) if found is not None else {}
+    return labels.get(AFFILIATE) == affiliate
+
+
 def was_made(found: Document) -> bool:
     """Whether the namespace was made by the operator, so that it may remove it."""
     return MADE_FOR in (found["metadata"].get("annotations") or {})

@@ -27,15 +27,30 @@ def pipeline_status(
         if why
         else bad(PAUSED, "Running", "Nothing is paused.")
     )
+    return _status(document, [ready(steps, _GOOD), *steps, paused], now)
+
+
+def waiting(document: Document, reason: str, why: str, *, now: str) -> Document:
+    """The status of one that nothing can be done for, whatever it says itself."""
+    steps = [bad(ACCEPTED, reason, why), *_waits_for_accepted()]
+    return _status(document, [ready(steps, _GOOD), *steps], now)
+
+
+def is_told(document: Document) -> bool:
+    """Whether its status speaks of it as it is now."""
+    said = (document.get("status") or {}).get("observedGeneration")
+    return bool(said == document["metadata"]["generation"])
+
+
+def _status(document: Document, conditions: list[Condition], now: str) -> Document:
     before = document.get("status") or {}
     fields = {key: before[key] for key in ("replicas", "selector") if key in before}
-    return status(
-        before,
-        [ready(steps, _GOOD), *steps, paused],
-        generation=document["metadata"]["generation"],
-        now=now,
-        **fields,
-    )
+    generation = document["metadata"]["generation"]
+    return status(before, conditions, generation=generation, now=now, **fields)
+
+
+def _waits_for_accepted() -> list[Condition]:
+    return [unknown(step, "Waits", f"Waits for {ACCEPTED}.") for step in (TOPICS, CREDENTIALS)]
 
 
 def _steps(
@@ -49,8 +64,7 @@ def _steps(
     else:
         accepted = good(ACCEPTED, "The spec can be taken as it is.")
     if not any(one.name == name for one in declared.taken):
-        waits = [unknown(step, "Waits", f"Waits for {ACCEPTED}.") for step in (TOPICS, CREDENTIALS)]
-        return [accepted, *waits]
+        return [accepted, *_waits_for_accepted()]
     stream = str(document["spec"].get("stream"))
     topics = [topic(tenant.name, stream), dead_letter_topic(tenant.name, name)]
     return [

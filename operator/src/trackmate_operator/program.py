@@ -22,6 +22,7 @@ from trackmate_operator.deleting import Deletion
 from trackmate_operator.figures import Figures
 from trackmate_operator.health import Health
 from trackmate_operator.leading import Leadership
+from trackmate_operator.orphans import PATIENCE_S, Orphans
 from trackmate_operator.owning import Ownership, Registry
 from trackmate_operator.platform import Platform
 from trackmate_operator.published import published, reference
@@ -49,6 +50,7 @@ class Operator:
         self._cluster = cluster.telling(self._seen.wrote)
         self._clock = Clock()
         self._queue = Queue()
+        self._namespaces = Queue(at_once=1)
         self._figures = Figures()
         self._records = records
         deletion = Deletion(self._cluster, records, backend, platform)
@@ -60,6 +62,7 @@ class Operator:
             rivals=self._seen.rivals,
             clock=self._clock,
         )
+        self._orphans = Orphans(self._cluster, self._seen.is_owned, self._clock)
         identity = f"{socket.gethostname()}_{uuid.uuid4()}"
         self._leadership = Leadership(
             self._cluster, platform.settings.lease, identity, self._clock.elapsed_s
@@ -72,7 +75,7 @@ class Operator:
             self._figures.registry,
             self._clock.elapsed_s,
             unready=self._unready,
-            stuck=self._queue.stuck,
+            stuck=lambda: self._queue.stuck() or self._namespaces.stuck(),
         )
 
     async def run(self) -> int:
@@ -104,7 +107,10 @@ class Operator:
         """kopf's share. Once it runs, SIGTERM ends it, and all the rest after it."""
         await kopf.operator(
             registry=registry(
-                self._seen, self._queue.add, strimzi=self._platform.settings.strimzi is not None
+                self._seen,
+                self._queue.add,
+                lambda namespace: self._namespaces.add_later(namespace, PATIENCE_S),
+                strimzi=self._platform.settings.strimzi is not None,
             ),
             settings=settings(),
             clusterwide=True,
@@ -118,13 +124,18 @@ class Operator:
         await self._watching.wait()
         await self._leadership.gained()
         await self._publish()
-        working = asyncio.create_task(self._queue.run(self._look))
+        working = asyncio.create_task(self._work())
         try:
             await self._leadership.keep()
         finally:
             working.cancel()
             with contextlib.suppress(asyncio.CancelledError):
                 await working
+
+    async def _work(self) -> None:
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self._queue.run(self._look))
+            group.create_task(self._namespaces.run(self._look_for_orphans))
 
     async def _publish(self) -> None:
         """For `trackmate plan`, and for nothing that is done here."""
@@ -170,6 +181,18 @@ class Operator:
         finally:
             self._figures.looked(result, self._clock.elapsed_s() - began)
         return after
+
+    async def _look_for_orphans(self, namespace: str) -> None:
+        try:
+            await self._orphans.look(namespace)
+        except (Unanswered, Stale, Denied) as why:
+            _log.warning(
+                "look failed", extra={"fields": {"namespace": namespace, "fault": str(why)}}
+            )
+            raise
+        except Exception:
+            _log.exception("look failed", extra={"fields": {"namespace": namespace}})
+            raise
 
     def _unready(self) -> str:
         return "" if self._watching.is_set() else "the watches have not begun"

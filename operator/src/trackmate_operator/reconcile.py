@@ -35,10 +35,11 @@ from trackmate_operator.deleting import Deletion
 from trackmate_operator.drift import Drift
 from trackmate_operator.given import given
 from trackmate_operator.holding import hold
-from trackmate_operator.housing import house
+from trackmate_operator.housing import house, is_home
 from trackmate_operator.kinds import AFFILIATE, PIPELINE, SECRET, Ref
+from trackmate_operator.kinds import NAMESPACE as NAMESPACE_KIND
 from trackmate_operator.owning import Ownership
-from trackmate_operator.piping import pipeline_status
+from trackmate_operator.piping import is_told, pipeline_status, waiting
 from trackmate_operator.plan.affiliate import objects
 from trackmate_operator.plan.kafka import Wanted, wanted
 from trackmate_operator.platform import Platform
@@ -98,6 +99,7 @@ class Reconciler:
             await self._keep(found, report)
         except Blocked as blocked:
             report.add(blocked.condition)
+            await self._tell_pipelines(found, blocked.condition.message)
         await self._say(found, report)
         return self._after(report)
 
@@ -267,6 +269,17 @@ class Reconciler:
         said = report.status(found, _GOOD, now=self._clock.now(), fields=fields)
         await self._tell(found, report)
         await say(self._cluster, found, said)
+
+    async def _tell_pipelines(self, found: Document, why: str) -> None:
+        """Of those that have heard nothing yet, why nothing is done for them."""
+        name, namespace = found["metadata"]["name"], namespace_of(found)
+        if not is_home(await self._cluster.get(Ref(NAMESPACE_KIND, namespace)), name):
+            return
+        for document in await self._cluster.list(PIPELINE, namespace=namespace):
+            if not is_told(document):
+                said = f"Waits for Affiliate {name!r}: {why}"
+                status = waiting(document, "AffiliateBlocked", said, now=self._clock.now())
+                await say(self._cluster, document, status)
 
     async def _tell(self, found: Document, report: Report) -> None:
         """In one Event: what it has turned to, and what was done."""

@@ -46,6 +46,10 @@ class Seen:
         names = {name for host in self._hosts(affiliate) for name in self._by_host.get(host, ())}
         return [self._affiliates[name] for name in names]
 
+    def is_owned(self, namespace: str) -> bool:
+        """Whether it is an affiliate's."""
+        return namespace in self._by_namespace
+
     def note(self, affiliate: Document, *, gone: bool) -> None:
         name = affiliate["metadata"]["name"]
         self._forget(name)

@@ -8,6 +8,7 @@ from typing import Any
 
 import kopf
 
+from trackmate_operator.declared import namespace_of
 from trackmate_operator.kinds import (
     AFFILIATE,
     CHILDREN,
@@ -22,32 +23,60 @@ from trackmate_operator.seen import Seen
 
 _SILENT_S = 120  # whole seconds: without a bookmark: the watch is dead, and begun again
 _ANSWERED_S = 30.0
+_GONE = "DELETED"
 
 
-def registry(seen: Seen, add: Callable[[str], None], *, strimzi: bool) -> kopf.OperatorRegistry:
-    """What to do with each event."""
+def registry(
+    seen: Seen, look_at: Callable[[str], None], orphaned: Callable[[str], None], *, strimzi: bool
+) -> kopf.OperatorRegistry:
+    """
+    What to do with each event: look at an affiliate, by its name, or at a namespace whose Pipelines
+    may be no affiliate's.
+    """
     found = kopf.OperatorRegistry()
-
-    def on_affiliate(*, type: str | None, body: kopf.Body, name: str, **_: Any) -> None:  # noqa: A002 - kopf's word
-        document, gone = dict(body), type == "DELETED"
-        seen.note(document, gone=gone)
-        if seen.is_news(document, gone=gone):
-            add(name)
-
-    def on_other(*, type: str | None, body: kopf.Body, **_: Any) -> None:  # noqa: A002 - kopf's word
-        document = dict(body)
-        if seen.is_news(document, gone=type == "DELETED"):
-            for name in seen.concerned(document):
-                add(name)
-
+    told = _Told(seen, look_at, orphaned)
     kopf.on.login(registry=found)(_login)
-    kopf.on.event(*_selector(AFFILIATE), registry=found, id="affiliate")(on_affiliate)
-    kopf.on.event(*_selector(PIPELINE), registry=found, id="pipeline")(on_other)
+    kopf.on.event(*_selector(AFFILIATE), registry=found, id="affiliate")(told.affiliate)
+    kopf.on.event(*_selector(PIPELINE), registry=found, id="pipeline")(told.pipeline)
     labels = {objects.AFFILIATE: kopf.PRESENT}
     of_strimzi = (KAFKA_TOPIC, KAFKA_USER) if strimzi else ()
     for kind in (NAMESPACE, *CHILDREN, *of_strimzi):
-        kopf.on.event(*_selector(kind), registry=found, id=kind.plural, labels=labels)(on_other)
+        kopf.on.event(*_selector(kind), registry=found, id=kind.plural, labels=labels)(told.other)
     return found
+
+
+class _Told:
+    """
+    What kopf calls; `type` is its word for what has happened. It calls what is not async on another
+    thread, and nothing here is made for two.
+    """
+
+    def __init__(
+        self, seen: Seen, look_at: Callable[[str], None], orphaned: Callable[[str], None]
+    ) -> None:
+        self._seen = seen
+        self._look_at = look_at
+        self._orphaned = orphaned
+
+    async def affiliate(self, *, type: str | None, body: kopf.Body, name: str, **_: Any) -> None:  # noqa: A002
+        document, gone = dict(body), type == _GONE
+        self._seen.note(document, gone=gone)
+        if self._seen.is_news(document, gone=gone):
+            self._look_at(name)
+        if gone:
+            self._orphaned(namespace_of(document))
+
+    async def pipeline(self, *, body: kopf.Body, **more: Any) -> None:
+        await self.other(body=body, **more)
+        namespace = body["metadata"]["namespace"]
+        if not self._seen.is_owned(namespace):
+            self._orphaned(namespace)
+
+    async def other(self, *, type: str | None, body: kopf.Body, **_: Any) -> None:  # noqa: A002
+        document = dict(body)
+        if self._seen.is_news(document, gone=type == _GONE):
+            for name in self._seen.concerned(document):
+                self._look_at(name)
 
 
 def settings() -> kopf.OperatorSettings:
