@@ -23,6 +23,7 @@ from kafka_operating import Watched, access, standing, wanted
 from kafka_users import OPERATIONS, WRITE, allow, allow_cluster, set_password
 from trackmate_operator.backend import Item
 from trackmate_operator.kafka.admin import Admin
+from trackmate_operator.kafka.seeing import comes_to_hold
 from trackmate_operator.plan.kafka import Wanted
 from waiting_for import wait_until
 
@@ -32,6 +33,7 @@ CLUSTER = [OPERATIONS[one] for one in ("Alter", "AlterConfigs", "Describe", "Des
 NAME, ID = "acme", "af-1042"
 WANTED = wanted(NAME, {"events": 2}, {"crm": "events"}, retention_ms="3600000")
 TOPICS = ["acme.events", "acme.crm.dead"]
+MADE = [*TOPICS, "acme.crm"]
 USERS = ["acme-ingest", "acme.crm"]
 
 
@@ -63,8 +65,12 @@ def run(cluster: Cluster, tmp_path: Path) -> Iterator[Run]:
 
     async def clean(watched: Watched) -> None:
         await watched.direct().revoke(NAME)
-        await watched.direct().drop(NAME, TOPICS)
-        assert await standing(watched.admin, NAME, TOPICS) == NOTHING
+        await watched.direct().drop(NAME, MADE)
+
+        async def gone() -> bool:
+            return await standing(watched.admin, NAME, MADE) == NOTHING
+
+        assert await comes_to_hold(gone, within_s=10, every_s=0.05)
 
     begin(clean)
 
