@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from control_plane import ControlPlane
-from kafka_broker import Cluster
+from kafka_broker import ADMIN, PASSWORD, Cluster
 from mounting import files, keys
 from operating import (
     SYSTEM,
@@ -114,6 +114,23 @@ def test_an_operator_that_starts_while_kafka_is_away_says_so_and_goes_on_when_it
         broker.start()
         kafka.wait()
         ready(plane, "early")
+
+
+def test_a_password_of_its_own_is_taken_from_its_file_as_it_changes(
+    plane: ControlPlane, kafka: Cluster, home: Path
+) -> None:
+    file = home / "own-password"
+    file.write_text("wrong")
+    login = {"username": ADMIN, "passwordFile": str(file)}
+    own = {"bootstrapServers": kafka.bootstrap, "sasl": login}
+    with operating(home, plane, kafka, kafka=own) as operator:
+        plane.apply(affiliate("locked"))
+        message = blocked(plane, "locked", "KafkaDown", status="Unknown")
+        assert "password" in message
+        file.unlink()
+        wait_until(lambda: operator.said("stays with its login to Kafka"), "it is said")
+        file.write_text(PASSWORD)
+        ready(plane, "locked")
 
 
 def test_an_affiliate_that_is_deleted_while_kafka_is_away_says_how_to_leave_it_behind(

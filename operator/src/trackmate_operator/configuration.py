@@ -14,6 +14,9 @@ from trackmate_programs.kafka_access import Access, read_access, unless_faulty
 from trackmate_programs.settings_file import read_settings
 from trackmate_programs.yaml_file import read_text
 
+CLIENT = "trackmate-operator"
+"""What Kafka's logs and quotas know the operator by."""
+
 _LEAST_ROOT = 32
 
 
@@ -34,7 +37,7 @@ def load(path: Path, environment: Mapping[str, str]) -> Configuration:
     faults: list[Fault] = []
     root = unless_faulty(lambda: _root(Path(found.root_secret_file)), faults)
     authorities = unless_faulty(lambda: _authorities(found), faults)
-    access = unless_faulty(lambda: read_access(found.kafka, "trackmate-operator"), faults)
+    access = unless_faulty(lambda: read_access(found.kafka, CLIENT), faults)
     if root is None or authorities is None or access is None:
         raise Faulty(tuple(faults))
     return Configuration(Platform(found, root, authorities), access)

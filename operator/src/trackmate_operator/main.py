@@ -3,6 +3,7 @@
 so.
 """
 
+import asyncio
 import os
 import sys
 from collections.abc import AsyncIterator
@@ -19,6 +20,7 @@ from trackmate_operator.kafka.admin import Admin
 from trackmate_operator.kafka.direct import Direct
 from trackmate_operator.kafka.registry import Registry
 from trackmate_operator.kafka.strimzi import Strimzi
+from trackmate_operator.login import Login
 from trackmate_operator.platform import Platform
 from trackmate_operator.program import Operator
 from trackmate_operator.settings import PROGRAM, OperatorSettings
@@ -74,9 +76,13 @@ async def _run(configuration: Configuration, reached: _Reached) -> int:
     platform = configuration.platform
     registry = Registry(reached.admin, platform.settings.topics)
     backend = _backend(reached, platform)
+    login = Login(platform.settings.kafka, configuration.access, reached.admin)
+    following = asyncio.create_task(login.follow())
     try:
         return await Operator(platform, reached.cluster, registry, backend).run()
     finally:
+        following.cancel()
+        await asyncio.gather(following, return_exceptions=True)
         await registry.close()
 
 
