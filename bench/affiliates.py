@@ -18,6 +18,7 @@ import statistics
 import tempfile
 import time
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -48,6 +49,7 @@ from waiting_for import wait_until
 _LONG_S = 3600
 _AT_ONCE = 8  # as the operator's queue
 _POLL_S = 0.5
+_WRITES = {"create", "update", "patch", "delete"}
 
 
 def main() -> None:
@@ -68,12 +70,12 @@ def measure(number: int, repairs: int) -> None:
     ):
         plane.install_crds()
         plane.kubectl("create", "namespace", SYSTEM)
-        home = Path(folder)
+        home, audit = Path(folder), Audit(plane)
         running = start(home, plane, kafka, resync="1h")
         wait_until(lambda: running.said("leading"), "it leads", seconds=60)
-        took = make(plane, running, number)
+        took = make(plane, audit, running, number)
         running.stop()
-        running = again(plane, home, kafka, number)
+        running = again(audit, lambda: start(home, plane, kafka, resync="1h"), number)
         repair(plane, repairs, number)
         running.stop()
         os.environ["KUBECONFIG"] = str(plane.kubeconfig)
@@ -82,7 +84,45 @@ def measure(number: int, repairs: int) -> None:
     print(load())
 
 
-def make(plane: ControlPlane, running: Operating, number: int) -> float:
+class Audit:
+    """The API server's own log, read as it grows and over its rotation."""
+
+    def __init__(self, plane: ControlPlane) -> None:
+        self._file = plane.home / "audit.log"
+        self._log = self._file.open()
+        self._begun = ""
+        self.writes: Counter[str] = Counter()
+        """By the operator, about affiliates; not the Lease."""
+        self.read: set[str] = set()
+        """Affiliates that were read: a look begins so."""
+
+    def look(self) -> None:
+        """Count what came since."""
+        self._count()
+        if self._file.stat().st_ino != os.fstat(self._log.fileno()).st_ino:
+            self._count()
+            self._log.close()
+            self._log, self._begun = self._file.open(), ""
+            self._count()
+
+    def _count(self) -> None:
+        for text in self._log:
+            self._begun += text
+            if self._begun.endswith("\n"):
+                self._note(json.loads(self._begun))
+                self._begun = ""
+
+    def _note(self, request: dict[str, Any]) -> None:
+        about = request.get("objectRef", {})
+        if request["stage"] != "ResponseComplete" or request.get("userAgent") != "trackmate":
+            return
+        if request["verb"] == "get" and about.get("resource") == "affiliates":
+            self.read.add(about["name"])
+        elif request["verb"] in _WRITES and about.get("resource") != "leases":
+            self.writes["/".join(filter(None, [about["resource"], about.get("subresource")]))] += 1
+
+
+def make(plane: ControlPlane, audit: Audit, running: Operating, number: int) -> float:
     pid = running.process.pid
     cpu, began = tree_cpu_seconds(pid), time.monotonic()
     plane.apply(*[declared(f"bench-{n:04}") for n in range(number)])
@@ -90,25 +130,30 @@ def make(plane: ControlPlane, running: Operating, number: int) -> float:
     with plane.http() as client:
         wait_until(lambda: ready(client) == number, "all are Ready", seconds=_LONG_S)
     took, used = time.monotonic() - began, tree_cpu_seconds(pid) - cpu
-    writes = written(plane)
+    audit.look()
     print(f"- {number} applied in {applied:.1f} s, all Ready after {took:.1f} s")
-    each = sum(writes.values()) / number
-    print(f"- {each:.1f} writes an affiliate, Events among them: {dict(writes)}")
+    each = audit.writes.total() / number
+    print(f"- {each:.1f} writes an affiliate, Events among them: {dict(audit.writes)}")
     print(f"- {used / number * 1000:.0f} ms of CPU an affiliate; {rss_mb(pid):.0f} MB")
     return took
 
 
-def again(plane: ControlPlane, home: Path, kafka: Broker, number: int) -> Operating:
-    before, after = sum(written(plane).values()), (plane.home / "audit.log").stat().st_size
+def again(audit: Audit, begin: Callable[[], Operating], number: int) -> Operating:
+    before = audit.writes.total()
+    audit.read.clear()
     began = time.monotonic()
-    running = start(home, plane, kafka, resync="1h")
-    wait_until(lambda: looked(plane, after) >= number, "all were looked at", seconds=_LONG_S)
-    pid = running.process.pid
-    took = time.monotonic() - began
-    more = sum(written(plane).values()) - before
+    running = begin()
+
+    def all_looked_at() -> bool:
+        audit.look()
+        return len(audit.read) >= number
+
+    wait_until(all_looked_at, "all were looked at", seconds=_LONG_S)
+    took, pid = time.monotonic() - began, running.process.pid
     print(
-        f"- begun anew: all looked at {took:.1f} s after its start, {more} writes, "
-        f"{tree_cpu_seconds(pid):.1f} s of CPU, {rss_mb(pid):.0f} MB"
+        f"- begun anew: all looked at {took:.1f} s after its start, "
+        f"{audit.writes.total() - before} writes, {tree_cpu_seconds(pid):.1f} s of CPU, "
+        f"{rss_mb(pid):.0f} MB"
     )
     return running
 
@@ -212,32 +257,6 @@ def ready(client: httpx.Client) -> int:
     column = [one["name"] for one in table["columnDefinitions"]].index("Ready")
     time.sleep(_POLL_S)
     return sum(row["cells"][column] == "True" for row in table["rows"])
-
-
-def looked(plane: ControlPlane, after: int) -> int:
-    """Affiliates that were read since the log had so many bytes: a look begins so."""
-    with (plane.home / "audit.log").open() as log:
-        log.seek(after)
-        found = [json.loads(line) for line in log if '"resource":"affiliates","name"' in line]
-    time.sleep(_POLL_S)
-    return len({one["objectRef"]["name"] for one in found if one["verb"] == "get"})
-
-
-def written(plane: ControlPlane) -> Counter[str]:
-    """By the operator, about affiliates; not the Lease."""
-    found: Counter[str] = Counter()
-    with (plane.home / "audit.log").open() as log:
-        for line in log:
-            request = json.loads(line)
-            about = request.get("objectRef", {})
-            if (
-                request["stage"] == "ResponseComplete"
-                and request["verb"] in {"create", "update", "patch", "delete"}
-                and request.get("userAgent") == "trackmate"
-                and about.get("resource") != "leases"
-            ):
-                found["/".join(filter(None, [about["resource"], about.get("subresource")]))] += 1
-    return found
 
 
 if __name__ == "__main__":
