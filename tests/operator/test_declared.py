@@ -2,6 +2,7 @@
 What is taken as it is declared, and what becomes of the rest: it runs on as it did, and says why.
 """
 
+import json
 from typing import Any
 
 import pytest
@@ -10,6 +11,7 @@ from tenants import affiliate, declared, pipeline, platform, tenant
 from trackmate_operator.apply import marked
 from trackmate_operator.declared import (
     PAUSED,
+    accepted,
     book_of,
     host_conflict,
     hosts_of,
@@ -22,7 +24,7 @@ from trackmate_operator.kinds import SECRET, Ref, ref
 from trackmate_operator.plan.affiliate import objects
 
 TEMPLATE = "{affiliate}.track.example.com"
-SPEC = tenant().spec
+ACME = accepted(affiliate("acme"))
 
 
 def served(name: str, created: str, *hosts: str) -> dict[str, Any]:
@@ -40,35 +42,81 @@ def there(*names: str) -> dict[Ref, Any]:
 def test_a_pipeline_that_became_faulty_runs_on_as_it_did() -> None:
     faulty = pipeline("out", sink={"stdout": {}, "files": {"path": "/x"}})
 
-    found = pipelines([faulty], SPEC, there("out"))
+    found = pipelines([faulty], ACME, there("out"))
 
     assert "several sinks" in found.faults["out"]
     assert [one.spec for one in found.taken] == [declared("out").spec]
 
 
 def test_a_faulty_pipeline_that_never_ran_does_not_run() -> None:
-    found = pipelines([pipeline("out", sink={})], SPEC, {})
+    found = pipelines([pipeline("out", sink={})], ACME, {})
     assert not found.taken
     assert "spec.sink: there is no sink" in found.faults["out"]
 
 
 def test_all_faults_of_a_pipeline_are_told_at_once() -> None:
-    found = pipelines([pipeline("out", sink={}, strem="x", replicas=-1)], SPEC, {})
+    found = pipelines([pipeline("out", sink={}, strem="x", replicas=-1)], ACME, {})
     assert found.faults["out"].count("spec.") >= 3
 
 
 def test_a_pipeline_of_a_stream_that_is_not_there_says_which_there_are() -> None:
-    found = pipelines([pipeline("out", stream="orders")], SPEC, {})
+    found = pipelines([pipeline("out", stream="orders")], ACME, {})
     assert found.faults["out"] == (
         "spec.stream: 'orders' is not a stream of the affiliate, which has events; name one of "
         "them, or add it to its spec.streams."
     )
 
 
+@pytest.mark.parametrize(
+    ("sink", "path"),
+    [
+        (
+            {"http": {"url": "https://a.example", "headers": [{"name": "x", "valueFrom": None}]}},
+            "spec.sink.http.headers[0].valueFrom.secretKeyRef",
+        ),
+        (
+            {"http": {"url": "https://a.example", "signing": {"secretRef": None}}},
+            "spec.sink.http.signing.secretRef",
+        ),
+        (
+            {"http": {"url": "https://a.example", "tls": {"caSecretRef": None}}},
+            "spec.sink.http.tls.caSecretRef",
+        ),
+        (
+            {"postgres": {"table": "events", "connectionSecretRef": None}},
+            "spec.sink.postgres.connectionSecretRef",
+        ),
+        (
+            {
+                "kafka": {
+                    "bootstrapServers": "a.example:9093",
+                    "topic": "t",
+                    "credentialsSecretRef": None,
+                }
+            },
+            "spec.sink.kafka.credentialsSecretRef.name",
+        ),
+    ],
+)
+@pytest.mark.parametrize("secret", ["acme-keys", "trackmate-ingest-kafka"])
+def test_a_pipeline_cannot_send_out_what_is_in_trackmates_own_secrets(
+    sink: dict[str, Any], path: str, secret: str
+) -> None:
+    """Attack A25: an Editor may make Pipelines, and may not read Secrets."""
+    named = json.dumps(sink).replace(
+        '"credentialsSecretRef": null', f'"credentialsSecretRef": {{"name": "{secret}"}}'
+    )
+    ref = json.dumps({"name": secret, "key": "password"})
+    named = named.replace('"valueFrom": null', f'"valueFrom": {{"secretKeyRef": {ref}}}')
+    found = pipelines([pipeline("out", sink=json.loads(named.replace("null", ref)))], ACME, {})
+    assert not found.taken
+    assert found.faults["out"].startswith(f"{path}: Secret {secret!r} is Trackmate's own")
+
+
 def test_a_pipeline_that_is_being_deleted_is_not_declared_any_more() -> None:
     document = pipeline("out")
     document["metadata"]["deletionTimestamp"] = "2026-11-28T00:00:00Z"
-    found = pipelines([document], SPEC, there("out"))
+    found = pipelines([document], ACME, there("out"))
     assert (found.taken, found.faults) == ((), {})
 
 
@@ -78,7 +126,7 @@ def test_a_pipeline_that_is_being_deleted_is_not_declared_any_more() -> None:
 def test_a_pipeline_is_paused_by_its_annotation(value: str, why: str) -> None:
     document = pipeline("out")
     document["metadata"]["annotations"] = {PAUSED: value}
-    assert pipelines([document], SPEC, {}).taken[0].paused == why
+    assert pipelines([document], ACME, {}).taken[0].paused == why
 
 
 def test_of_two_with_one_host_the_older_has_it() -> None:

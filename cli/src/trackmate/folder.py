@@ -14,10 +14,11 @@ import yaml
 from trackmate.misfit import Misfit
 from trackmate_consume.assembly import NO_COUCHBASE
 from trackmate_consume.sinks import kafka_login
+from trackmate_contract import pipeline_secrets
 from trackmate_contract.affiliate import Affiliate
 from trackmate_contract.faults import Fault, Faulty
 from trackmate_contract.manifest import parse
-from trackmate_contract.pipeline import Http, Kafka, Pipeline
+from trackmate_contract.pipeline import Kafka, Pipeline
 from trackmate_contract.specs import SecretKeyRef
 from trackmate_ingest.keys import is_loopback
 
@@ -381,6 +382,8 @@ def _pipeline_faults(pipeline: Pipeline, owners: Mapping[str, Owner]) -> Iterato
     elif pipeline.spec.stream not in owner.streams:
         what = f"the affiliate {owner.name!r} has no stream {pipeline.spec.stream!r}; it has"
         yield Fault("spec.stream", f"{what}: {', '.join(owner.streams)}")
+    if owner is not None:
+        yield from pipeline_secrets.own_secret_faults(owner.name, pipeline.spec)
 
 
 def _secret_faults(pipeline: Pipeline, folder: Folder) -> Iterator[Fault]:
@@ -391,14 +394,8 @@ def _secret_faults(pipeline: Pipeline, folder: Folder) -> Iterator[Fault]:
 
 def secret_refs(pipeline: Pipeline) -> Iterator[tuple[str, SecretKeyRef]]:
     """Every Secret that a pipeline must have, with the path where it names it."""
-    sink = pipeline.spec.sink
-    if sink.http is not None:
-        yield from _http_refs(sink.http)
-    if sink.postgres is not None:
-        yield "spec.sink.postgres.connectionSecretRef", sink.postgres.connection_secret_ref
-    if sink.postgres is not None and sink.postgres.tls is not None:
-        yield "spec.sink.postgres.tls.caSecretRef", sink.postgres.tls.ca_secret_ref
-    yield from _kafka_refs(sink.kafka, kafka_login.NEEDED)
+    yield from pipeline_secrets.secret_refs(pipeline.spec)
+    yield from _kafka_refs(pipeline.spec.sink.kafka, kafka_login.NEEDED)
 
 
 def optional_secret_refs(pipeline: Pipeline) -> Iterator[tuple[str, SecretKeyRef]]:
@@ -411,17 +408,6 @@ def _kafka_refs(kafka: Kafka | None, keys: Iterable[str]) -> Iterator[tuple[str,
         for key in keys:
             ref = SecretKeyRef(name=kafka.credentials_secret_ref.name, key=key)
             yield kafka_login.PATH, ref
-
-
-def _http_refs(http: Http) -> Iterator[tuple[str, SecretKeyRef]]:
-    for index, header in enumerate(http.headers):
-        if header.value_from is not None:
-            path = f"spec.sink.http.headers[{index}].valueFrom.secretKeyRef"
-            yield path, header.value_from.secret_key_ref
-    if http.signing is not None:
-        yield "spec.sink.http.signing.secretRef", http.signing.secret_ref
-    if http.tls is not None:
-        yield "spec.sink.http.tls.caSecretRef", http.tls.ca_secret_ref
 
 
 def _no_secret(ref: SecretKeyRef, namespace: str) -> str:

@@ -96,6 +96,18 @@ def keys_secret(affiliate: str) -> str:
     return f"{affiliate}-keys"
 
 
+def is_own_secret(affiliate: str, secret: str) -> bool:
+    """
+    Whether a Secret in the affiliate's namespace has a name that Trackmate's own have.
+
+    >>> is_own_secret("acme", "acme-keys"), is_own_secret("acme", "trackmate-ingest-kafka")
+    (True, True)
+    >>> is_own_secret("acme", "crm")
+    False
+    """
+    return secret == keys_secret(affiliate) or secret.startswith("trackmate-")
+
+
 def document_key(stream: str, event_id: str) -> str:
     """
     The key of an event's document in the store.

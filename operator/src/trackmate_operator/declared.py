@@ -5,16 +5,17 @@ are, and sentences for the others. Pure.
 
 import json
 from base64 import b64decode
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, cast
 
 from trackmate_contract import names
-from trackmate_contract.affiliate import Affiliate, AffiliateSpec
+from trackmate_contract.affiliate import Affiliate
 from trackmate_contract.faults import Fault, Faulty
 from trackmate_contract.keybook import Book, from_document
 from trackmate_contract.manifest import parse
 from trackmate_contract.pipeline import Pipeline
+from trackmate_contract.pipeline_secrets import own_secret_faults
 from trackmate_operator.kinds import CONFIG_MAP, SECRET, Ref
 from trackmate_operator.plan.programs import (
     BOOK_FILE,
@@ -96,10 +97,11 @@ class Pipelines:
 
 
 def pipelines(
-    documents: Iterable[Document], spec: AffiliateSpec, there: Mapping[Ref, Document]
+    documents: Iterable[Document], affiliate: Affiliate, there: Mapping[Ref, Document]
 ) -> Pipelines:
     """
-    Those that run. One that cannot be taken runs on as its settings in the namespace say.
+    Those of the affiliate that run. One that cannot be taken runs on as its settings in the
+    namespace say.
     """
     taken: list[Declared] = []
     faults: dict[str, str] = {}
@@ -109,7 +111,7 @@ def pipelines(
             continue
         name = metadata["name"]
         try:
-            taken.append(_declared(document, spec))
+            taken.append(_declared(document, affiliate))
         except Faulty as faulty:
             faults[name] = f"{faulty}."
             before = _before(name, metadata["namespace"], there)
@@ -118,22 +120,24 @@ def pipelines(
     return Pipelines(tuple(taken), faults)
 
 
-def _declared(document: Document, spec: AffiliateSpec) -> Declared:
+def _declared(document: Document, affiliate: Affiliate) -> Declared:
     found = cast(Pipeline, parse(document))
-    streams = [stream.name for stream in spec.streams]
-    if found.spec.stream not in streams:
-        raise Faulty(
-            (
-                Fault(
-                    "spec.stream",
-                    f"{found.spec.stream!r} is not a stream of the affiliate, which has "
-                    f"{', '.join(streams)}; name one of them, or add it to its spec.streams",
-                ),
-            )
-        )
+    faults = (*_stream_faults(found, affiliate), *own_secret_faults(affiliate.name, found.spec))
+    if faults:
+        raise Faulty(faults)
     why = annotation(document, PAUSED)
     paused = "" if why is None else why or "no reason is given"
     return Declared(found.name, found.spec, document["spec"], paused)
+
+
+def _stream_faults(pipeline: Pipeline, affiliate: Affiliate) -> Iterator[Fault]:
+    streams = [stream.name for stream in affiliate.spec.streams]
+    if pipeline.spec.stream not in streams:
+        yield Fault(
+            "spec.stream",
+            f"{pipeline.spec.stream!r} is not a stream of the affiliate, which has "
+            f"{', '.join(streams)}; name one of them, or add it to its spec.streams",
+        )
 
 
 def _before(name: str, namespace: str, there: Mapping[Ref, Document]) -> Declared | None:

@@ -114,7 +114,7 @@ class Reconciler:
 
         there = await children(self._cluster, namespace, name)
         documents = await self._cluster.list(PIPELINE, namespace=namespace)
-        declared = pipelines(documents, affiliate.spec, there)
+        declared = pipelines(documents, affiliate, there)
         tenant = await self._tenant(found, affiliate, declared, report)
         secret = Ref(SECRET, keys_secret(name), namespace)
         book = self._book(tenant, there.get(secret), registration, report)

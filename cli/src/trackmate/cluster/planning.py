@@ -23,7 +23,7 @@ from trackmate.folder import (
 from trackmate.folder import Document as Written
 from trackmate.hiding import hidden
 from trackmate.misfit import Misfit
-from trackmate_contract.affiliate import AffiliateSpec
+from trackmate_contract.affiliate import Affiliate, AffiliateSpec
 from trackmate_contract.faults import Faulty
 from trackmate_contract.keybook import Book, follow_spec
 from trackmate_contract.names import keys_secret
@@ -145,7 +145,7 @@ class _Planning:
         """What the operator would make of one then."""
         after = self._after[name]
         try:
-            spec = accepted(after).spec
+            taken = accepted(after)
         except Faulty as faulty:
             self._fault_of(name, "spec", f"{faulty}")
             return
@@ -157,7 +157,7 @@ class _Planning:
             self._fault_of(name, "spec.ingest.hosts", conflict)
             return
         if await self._housed(name, namespace_of(after)):
-            await self._made(name, after, spec, given_to_all)
+            await self._made(taken, after, given_to_all)
 
     async def _housed(self, name: str, namespace: str) -> bool:
         """Whether it has its namespace."""
@@ -176,13 +176,12 @@ class _Planning:
             self.changes.append(Change("change", "Namespace", namespace, list(fields)))
         return True
 
-    async def _made(
-        self, name: str, after: Document, spec: AffiliateSpec, given_to_all: Platform
-    ) -> None:
+    async def _made(self, taken: Affiliate, after: Document, given_to_all: Platform) -> None:
+        name, spec = taken.name, taken.spec
         namespace = namespace_of(after)
         there = await children(self._cluster, namespace, name)
         before = await self._cluster.list(PIPELINE, namespace=namespace)
-        declared = pipelines(self._overlaid(namespace, before), spec, there)
+        declared = pipelines(self._overlaid(namespace, before), taken, there)
         for pipeline, fault in declared.faults.items():
             self._fault_of_pipeline(namespace, pipeline, fault)
         tenant = Tenant(
@@ -259,14 +258,14 @@ class _Planning:
         if found is None:
             return None
         try:
-            spec = accepted(found).spec
+            taken = accepted(found)
         except Faulty:
             return None
         return replace(
             tenant,
-            spec=spec,
+            spec=taken.spec,
             document=found["spec"],
-            pipelines=pipelines(before, spec, there).taken,
+            pipelines=pipelines(before, taken, there).taken,
         )
 
     def _notice(self, name: str, after: Document) -> None:
