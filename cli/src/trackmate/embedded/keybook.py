@@ -4,12 +4,13 @@ rules of `trackmate_contract.keybook`.
 """
 
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 
+from trackmate_contract import keybook
 from trackmate_contract.affiliate import Key
-from trackmate_contract.keybook import GRACE_MS, UnknownKey, derive
+from trackmate_contract.keybook import Book, Generation, derive
 from trackmate_contract.quantity import epoch_ms
 from trackmate_ingest.keys import Use, WriteKey
 
@@ -64,25 +65,7 @@ def identify(connection: sqlite3.Connection, offered: str) -> str:
 
 def follow_spec(connection: sqlite3.Connection, keys: Sequence[Key], *, now_ms: int) -> None:
     """Give each key of the spec a first value, and let those that left it run out."""
-    for key in keys:
-        connection.execute(
-            "INSERT INTO write_keys SELECT ?1, 1, '', '', 1, ?2, NULL, NULL "
-            "WHERE NOT EXISTS (SELECT 1 FROM write_keys WHERE name = ?1)",
-            (key.name, now_ms),
-        )
-        connection.execute(  # back in the spec: its newest value lives on
-            "UPDATE write_keys SET expires_ms = NULL WHERE name = ?1 AND NOT in_spec "
-            "AND generation = (SELECT max(generation) FROM write_keys WHERE name = ?1)",
-            (key.name,),
-        )
-        connection.execute(
-            "UPDATE write_keys SET use = ?, origins = ?, in_spec = 1 WHERE name = ?",
-            (key.use, " ".join(key.origins), key.name),
-        )
-    known = connection.execute("SELECT DISTINCT name FROM write_keys WHERE in_spec").fetchall()
-    for name in {name for (name,) in known} - {key.name for key in keys}:
-        _expire(connection, name, at_ms=now_ms + GRACE_MS)
-        connection.execute("UPDATE write_keys SET in_spec = 0 WHERE name = ?", (name,))
+    _change(connection, lambda book: keybook.follow_spec(book, keys, now_ms=now_ms))
 
 
 def create(
@@ -95,42 +78,49 @@ def create(
     expires_ms: int | None,
 ) -> None:
     """Add a key beside those of the spec. Raises ValueError where it cannot be."""
-    if origins and use is Use.SERVER:
-        raise ValueError("A server key has no origins. Leave them out, or make a browser key.")
-    if _generation(connection, name):
-        raise ValueError(f"A key {name!r} exists already. Rotate it, or choose another name.")
-    connection.execute(
-        "INSERT INTO write_keys VALUES (?, 1, ?, ?, 0, ?, ?, NULL)",
-        (name, use.value, " ".join(origins), now_ms, expires_ms),
-    )
+
+    def created(book: Book) -> Book:
+        return keybook.create(
+            book, name, use=use.value, origins=origins, now_ms=now_ms, expires_ms=expires_ms
+        )
+
+    _change(connection, created)
 
 
 def rotate(connection: sqlite3.Connection, name: str, *, now_ms: int, grace_ms: int) -> None:
-    """Make a new value; the ones before it live on for the grace."""
-    generation = _generation(connection, name)
-    if not generation:
-        raise UnknownKey(name)
-    _expire(connection, name, at_ms=now_ms + grace_ms)
-    connection.execute(
-        "INSERT INTO write_keys SELECT name, generation + 1, use, origins, in_spec, ?, NULL, NULL "
-        "FROM write_keys WHERE name = ? AND generation = ?",
-        (now_ms, name, generation),
-    )
+    """Make a new value; the ones before it live on for the grace. Raises UnknownKey."""
+    _change(connection, lambda book: keybook.rotate(book, name, now_ms=now_ms, grace_ms=grace_ms))
 
 
 def revoke(connection: sqlite3.Connection, name: str, *, now_ms: int) -> None:
-    """End every value of the key at once. Rotating it makes a new one."""
-    if not _generation(connection, name):
-        raise UnknownKey(name)
-    connection.execute(
-        "UPDATE write_keys SET revoked_ms = ? WHERE name = ? AND revoked_ms IS NULL", (now_ms, name)
+    """End every value of the key at once. Rotating it makes a new one. Raises UnknownKey."""
+    _change(connection, lambda book: keybook.revoke(book, name, now_ms=now_ms))
+
+
+def _change(connection: sqlite3.Connection, change: Callable[[Book], Book]) -> None:
+    before = _book(connection)
+    known = set(before)
+    connection.executemany(
+        "INSERT OR REPLACE INTO write_keys VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+        [
+            (
+                *(one.name, one.number, one.use, " ".join(one.origins), one.in_spec),
+                *(one.created_ms, one.expires_ms, one.revoked_ms),
+            )
+            for one in change(before)
+            if one not in known
+        ],
     )
 
 
-def _expire(connection: sqlite3.Connection, name: str, *, at_ms: int) -> None:
-    connection.execute(
-        "UPDATE write_keys SET expires_ms = min(coalesce(expires_ms, ?1), ?1) WHERE name = ?2",
-        (at_ms, name),
+def _book(connection: sqlite3.Connection) -> Book:
+    rows = connection.execute(
+        "SELECT name, generation, use, origins, created_ms, in_spec, expires_ms, revoked_ms "
+        "FROM write_keys ORDER BY name, generation"
+    )
+    return tuple(
+        Generation(name, number, use, tuple(origins.split()), created, bool(in_spec), *ends)
+        for name, number, use, origins, created, in_spec, *ends in rows
     )
 
 
@@ -144,23 +134,20 @@ def issued(
     """
     affiliate_id = connection.execute("SELECT id FROM identity").fetchone()[0]
     by_name = {key.name: key for key in spec}
-    rows = connection.execute(
-        "SELECT name, generation, use, origins, created_ms, expires_ms FROM write_keys "
-        "WHERE revoked_ms IS NULL ORDER BY name, generation"
-    )
     return [
         _issue(
-            by_name.get(name),
+            by_name.get(one.name),
             IssuedKey(
-                name,
-                given.get(name) or derive(root, affiliate_id, name, generation),
-                Use(use),
-                tuple(origins.split()),
-                created_ms,
-                expires_ms,
+                one.name,
+                given.get(one.name) or derive(root, affiliate_id, one.name, one.number),
+                Use(one.use),
+                one.origins,
+                one.created_ms,
+                one.expires_ms,
             ),
         )
-        for name, generation, use, origins, created_ms, expires_ms in rows
+        for one in _book(connection)
+        if one.revoked_ms is None
     ]
 
 
@@ -179,10 +166,3 @@ def _issue(key: Key | None, stored: IssuedKey) -> IssuedKey:
 
 def _epoch_ms(moment: datetime | None) -> int | None:
     return epoch_ms(moment) if moment else None
-
-
-def _generation(connection: sqlite3.Connection, name: str) -> int:
-    row = connection.execute(
-        "SELECT max(generation) FROM write_keys WHERE name = ?", (name,)
-    ).fetchone()
-    return row[0] or 0
