@@ -1,0 +1,236 @@
+/** One client of one key: puts the parts together. */
+import type { Consent, Drop, Options, Problem, Properties, Trackmate } from './api.js';
+import { createBucket } from './bucket.js';
+import { createIds } from './ids.js';
+import { createKeeping, type Losses } from './keeping.js';
+import { createPages } from './pages.js';
+import { createQueue, type Item, MOST_BYTES, toItem } from './queue.js';
+import { guarded, listen, scope } from './scope.js';
+import { createSending } from './sending.js';
+import { createStorage } from './storage.js';
+import { createVisitor, type Ids } from './visitor.js';
+
+declare const VERSION: string;
+
+const MOST_PENDING = 100;
+
+interface Event extends Properties {
+  type: string;
+  userId?: string;
+  previousId?: string;
+  context: Properties;
+}
+
+const idOf = (given: unknown): string | undefined => (given == null || given === '' ? undefined : String(given));
+
+const randomize = (bytes: Uint8Array): void => {
+  if (scope.crypto) scope.crypto.getRandomValues(bytes);
+  else for (let n = 0; n < bytes.length; n++) bytes[n] = Math.random() * 256;
+};
+
+const refusedBySignal = ({ gpc, dnt }: Options): boolean => {
+  const { navigator } = scope;
+  return (
+    (gpc === 'deny' && !!navigator.globalPrivacyControl) ||
+    (dnt === 'deny' && (navigator.doNotTrack || scope.doNotTrack) === '1')
+  );
+};
+
+export const createClient = (options: Options): Trackmate => {
+  const { key, endpoint, stream, pages = true, cookieless, unload } = options;
+  const { document, performance } = scope;
+  const prefix = `tm:${key}:`;
+  const now = (): number => Date.now();
+  const elapsed = (): number => performance.now();
+  const newId = createIds(now, randomize);
+
+  let consent: Consent = refusedBySignal(options) ? 'denied' : options.consent || 'granted';
+  let pending: string[] = []; // events that wait for consent, or for a prerendered page to be seen
+  let begun = false;
+  let going = false; // whether the page may be gone any moment
+
+  const open = (): boolean => consent === 'granted' && !(document && document.prerendering);
+  const mayKeep = (): boolean => open() && !cookieless;
+
+  const losses: Losses = { _count: 0 };
+  const report = guarded((drop: Drop) => options.onDrop && options.onDrop(drop));
+  const lose = (reason: Drop['reason'], items: Item[], problem?: Problem, count = items.length): void => {
+    losses._count += count;
+    report({ reason, count, events: items.map((item) => item._text), problem });
+  };
+
+  const local = createStorage('localStorage', mayKeep);
+  const visitor = createVisitor(local, prefix, now, newId);
+  const queue = createQueue((evicted) => lose('queue', evicted));
+  const changed = (): void => keeping._changed();
+  const keeping = createKeeping({
+    _local: local,
+    _tab: createStorage('sessionStorage', mayKeep),
+    _prefix: prefix,
+    _queue: queue,
+    _losses: losses,
+    _now: now,
+    _newId: newId,
+    _written: (item) => !(unload === 'drop' && going && item._flying),
+    _arrived: () => {
+      changed();
+      sending._soon();
+    },
+  });
+  const sending = createSending({
+    _address: `${endpoint.replace(/\/+$/, '')}/v1/events?key=${encodeURIComponent(key)}${
+      stream ? `&stream=${encodeURIComponent(stream)}` : ''
+    }`,
+    _queue: queue,
+    _losses: losses,
+    _allowed: open,
+    _now: now,
+    _elapsed: elapsed,
+    _changed: changed,
+    _lose: lose,
+    _paused: guarded((problem) =>
+      options.onPause ? options.onPause(problem) : console.warn(`Trackmate: ${problem.detail}`),
+    ),
+  });
+
+  const leave = (): void => {
+    going = true;
+    sending._leave();
+    keeping._write();
+  };
+
+  const begin = (): void => {
+    if (!open()) return;
+    const learnt = pending;
+    pending = [];
+    if (!begun) keeping._takeOver();
+    begun = true;
+    for (const text of learnt) enqueue(JSON.parse(text));
+    keeping._look();
+    sending._soon();
+  };
+
+  /** The last of an event: what only a visitor who allows it has. */
+  const enqueue = (event: Event): void => {
+    const { anonymousId, userId } = visitor._known();
+    event.anonymousId = anonymousId;
+    event.userId = event.userId || userId;
+    if (event.type === 'alias') event.previousId = event.previousId || anonymousId;
+    event.context.session = visitor._session();
+    const item = toItem(JSON.stringify(event));
+    if (item._bytes > MOST_BYTES) {
+      lose('size', [item]);
+      return;
+    }
+    queue._add([item]);
+    if (going) {
+      leave();
+      return;
+    }
+    changed();
+    sending._soon();
+  };
+
+  const record = (type: string, fields: Properties): void => {
+    if (consent === 'denied') return;
+    if (!bucket()) {
+      lose('rate', [], undefined, 1);
+      return;
+    }
+    const { userId, groupId } = visitor._ids();
+    const event: Event = {
+      type,
+      messageId: newId(),
+      userId,
+      timestamp: new Date(now()).toISOString(),
+      context: {
+        page: page && page(),
+        clock: { origin: Math.round(performance.timeOrigin), elapsed: Math.round(elapsed()) },
+        groupId,
+        library: { name: '@trackmate/core', version: VERSION },
+      },
+    };
+    try {
+      Object.assign(event, fields);
+      if (open()) enqueue(event);
+      else if (pending.push(JSON.stringify(event)) > MOST_PENDING) lose('queue', [toItem(pending.shift() as string)]);
+    } catch {
+      lose('invalid', [], undefined, 1); // JSON.stringify throws at cycles and BigInts
+    }
+  };
+
+  const learn = (name: keyof Ids, given: unknown): string | undefined => {
+    const id = idOf(given);
+    if (id) visitor._set({ [name]: id });
+    return id;
+  };
+
+  const client: Trackmate = {
+    track: guarded((event: string, properties?: Properties) => record('track', { event: String(event), properties })),
+    page: guarded((name?: string, properties?: Properties) => record('page', { name, properties })),
+    identify: guarded((userId: unknown, traits?: Properties) => {
+      learn('userId', userId);
+      record('identify', { traits });
+    }),
+    group: guarded((groupId: unknown, traits?: Properties) => {
+      record('group', { groupId: learn('groupId', groupId), traits });
+    }),
+    alias: guarded((userId: unknown, previous?: unknown) => {
+      const previousId = idOf(previous) || visitor._ids().userId;
+      learn('userId', userId);
+      record('alias', { previousId });
+    }),
+    reset: guarded(visitor._renew),
+    flush() {
+      sending._resume();
+      return sending._run();
+    },
+    consent(decided?: Consent) {
+      guarded(decide)(decided);
+      return consent;
+    },
+  };
+
+  const decide = (decided?: Consent): void => {
+    if (!decided) return;
+    const learnt = visitor._ids();
+    consent = decided;
+    if (decided === 'denied') {
+      pending = [];
+      queue._clear();
+      visitor._forget();
+      for (const name of local._names(prefix)) local._remove(name);
+    } else if (decided === 'granted') {
+      visitor._set(learnt);
+      begin();
+    }
+  };
+
+  const bucket = createBucket(elapsed);
+  const page = document && createPages(pages, () => client.page());
+
+  listen(document, 'visibilitychange', () => {
+    if (document.visibilityState === 'hidden') {
+      leave();
+      return;
+    }
+    going = false;
+    keeping._look();
+  });
+  listen(scope, 'pagehide', () => {
+    leave();
+    keeping._handOver();
+  });
+  listen(scope, 'pageshow', (event) => {
+    going = false;
+    if (!(event as PageTransitionEvent).persisted) return;
+    keeping._takeOver();
+    sending._soon();
+  });
+  listen(scope, 'online', sending._run);
+  listen(document, 'prerenderingchange', begin);
+
+  if (consent === 'denied') decide(consent);
+  else begin();
+  return client;
+};
