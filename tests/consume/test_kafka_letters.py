@@ -10,7 +10,7 @@ import pytest
 
 import mock_kafka
 from kafka_reading import whole_topic
-from mock_kafka import PRODUCE, MockKafka
+from mock_kafka import OUT_OF_ORDER_SEQUENCE, PRODUCE, MockKafka
 from trackmate_consume import kafka_letters
 from trackmate_consume.kafka_letters import KafkaLetters, from_dead
 from trackmate_consume.letters import DeadLetter
@@ -92,3 +92,26 @@ def test_letters_that_may_not_be_written_are_down(cluster: MockKafka) -> None:
 
     with pytest.raises(Down, match="could not be kept: Broker: Topic authorization failed"):
         put(cluster, letter(1))
+
+
+def test_a_producer_that_died_is_replaced_each_time(cluster: MockKafka) -> None:
+    """Where it says so only as it is closed, too: which call it is in is a matter of luck."""
+    settings = {"bootstrap.servers": cluster.bootstrap, "log_level": 0, "batch.num.messages": 1}
+    many = [letter(number) for number in range(200)]
+
+    async def scenario() -> int:
+        it = KafkaLetters("acme", "to-crm", lambda: settings)
+        faults = 0
+        for _ in range(20):
+            await it.put([letter(0)])
+            cluster.answer(PRODUCE, OUT_OF_ORDER_SEQUENCE)
+            while True:
+                try:
+                    await it.put(many)
+                    break
+                except Down:
+                    faults += 1
+        it.close()
+        return faults
+
+    assert asyncio.run(scenario()) >= 20, "the fault did not bite"
