@@ -90,8 +90,28 @@ def test_a_letter_that_is_not_kept_in_time_is_down_and_kept_later(
 def test_letters_that_may_not_be_written_are_down(cluster: MockKafka) -> None:
     cluster.answer(PRODUCE, mock_kafka.TOPIC_AUTHORIZATION_FAILED)
 
-    with pytest.raises(Down, match="could not be kept: Broker: Topic authorization failed"):
+    with pytest.raises(Down, match=f"not let its user use topic '{TOPIC}'; allow it Read, Write"):
         put(cluster, letter(1))
+
+
+def test_a_topic_that_is_not_there_is_named_and_used_once_it_is() -> None:
+    async def scenario(cluster: MockKafka) -> str:
+        it = KafkaLetters("acme", "to-crm", lambda: {"bootstrap.servers": cluster.bootstrap})
+        try:
+            with pytest.raises(Down) as fault:
+                await it.put([letter(1)])
+            cluster.create(TOPIC)
+            await it.put([letter(1)])
+            return str(fault.value)
+        finally:
+            it.close()
+
+    with mock_kafka.mock_kafka() as cluster:
+        said = asyncio.run(scenario(cluster))
+        found = kept(cluster)
+
+    assert said.endswith(f"Kafka has no topic '{TOPIC}'; make it, with 1 partition")
+    assert found == [letter(1)]
 
 
 def test_a_producer_that_died_is_replaced_each_time(cluster: MockKafka) -> None:

@@ -183,12 +183,15 @@ class Cluster:
         for made in admin.create_topics(asked).values():
             made.result(timeout=30)
 
+    def delete(self, *topics: str) -> None:
+        admin = self.admin()
+        for deleted in admin.delete_topics([*topics]).values() if topics else ():
+            deleted.result(timeout=30)
+
     def empty(self) -> None:
         """Delete all topics, and with them what groups committed of them."""
-        admin = self.admin()
-        topics = [name for name in admin.list_topics(timeout=10).topics if name[0] != "_"]
-        for deleted in admin.delete_topics(topics).values() if topics else ():
-            deleted.result(timeout=30)
+        there = self.admin().list_topics(timeout=10).topics
+        self.delete(*(name for name in there if name[0] != "_"))
 
 
 @contextmanager

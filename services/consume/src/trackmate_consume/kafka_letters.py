@@ -32,6 +32,7 @@ PROMISES: Mapping[str, Any] = {
     "delivery.timeout.ms": int(_SURE_S * 1000),
     "socket.timeout.ms": 8000,
     "allow.auto.create.topics": False,
+    "topic.metadata.propagation.max.ms": 5000,  # else 30 s until a missing topic is said
     "message.max.bytes": 8 << 20,  # an event as large as may be, and its headers
 }
 
@@ -123,13 +124,38 @@ class KafkaLetters:
         except BufferError as fault:
             raise self._not_kept(str(fault)) from None
         except RAISED as fault:
-            raise self._not_kept(error_of(fault).str()) from None
+            raise self._not_kept(in_words(error_of(fault), self._topic)) from None
         if faults or left:
-            raise self._not_kept(faults[0].str() if faults else "no answer in time")
+            said = in_words(faults[0], self._topic) if faults else "no answer in time"
+            raise self._not_kept(said)
 
     def _not_kept(self, said: str) -> Down:
         self.close()  # whatever state it is in; another has the credentials of then
         return Down(f"the dead letters could not be kept: {said}")
+
+
+def in_words(error: KafkaError, topic: str) -> str:
+    """
+    What keeps us from a topic of dead letters, with the cure where there is one.
+
+    >>> in_words(KafkaError(KafkaError.UNKNOWN_TOPIC_OR_PART), "acme.crm.dead")
+    "Kafka has no topic 'acme.crm.dead'; make it, with 1 partition"
+    """
+    if error.code() in _MISSING:
+        return f"Kafka has no topic {topic!r}; make it, with 1 partition"
+    if error.code() == KafkaError.TOPIC_AUTHORIZATION_FAILED:
+        may = "Read, Write and Describe"
+        return f"Kafka does not let its user use topic {topic!r}; allow it {may} on it"
+    return error.str()
+
+
+_MISSING = frozenset(
+    {
+        KafkaError.UNKNOWN_TOPIC_OR_PART,
+        KafkaError._UNKNOWN_TOPIC,  # noqa: SLF001
+        KafkaError._UNKNOWN_PARTITION,  # noqa: SLF001
+    }
+)
 
 
 def _to_put(letter: DeadLetter, *, again: bool) -> Put:
