@@ -192,6 +192,23 @@ def test_a_password_that_changes_under_load_loses_nothing(
         wait_until(came(backend, values), "the rest came")
 
 
+def test_without_its_dead_letter_topic_it_says_so_lives_on_and_heals(
+    cluster: Cluster, affiliate: str, *, backend: Receiver, settings: Settings, tmp_path: Path
+) -> None:
+    dead = f"{affiliate}.crm.dead"
+    cluster.delete(dead)
+    values = produce(cluster, affiliate, 0, 20)
+    with consuming(tmp_path, settings) as program:
+        cure = f"Kafka has no topic '{dead}'; make it, with 1 partition"
+        wait_until(lambda: cure in program.ready()[1], "it says what is missing", seconds=40)
+        assert counted(program, "delivered") == 0, "nothing is committed without it"
+        assert program.healthy(), "who knows why nothing moves is not started again"
+        cluster.create(dead, partitions=1)
+        wait_until(lambda: counted(program, "delivered") == 20, "it goes on", seconds=60)
+        wait_until(lambda: is_ready(program), "it is ready")
+    assert sorted(request.body for request in backend.requests) == sorted(values)
+
+
 def test_what_the_sink_refuses_is_a_dead_letter_that_a_replay_sends(
     cluster: Cluster, affiliate: str, *, backend: Receiver, settings: Settings, tmp_path: Path
 ) -> None:

@@ -10,7 +10,7 @@ import pytest
 
 import mock_kafka
 from kafka_reading import whole_topic
-from mock_kafka import PRODUCE, MockKafka
+from mock_kafka import OUT_OF_ORDER_SEQUENCE, PRODUCE, MockKafka
 from trackmate_consume import kafka_letters
 from trackmate_consume.kafka_letters import KafkaLetters, from_dead
 from trackmate_consume.letters import DeadLetter
@@ -90,5 +90,48 @@ def test_a_letter_that_is_not_kept_in_time_is_down_and_kept_later(
 def test_letters_that_may_not_be_written_are_down(cluster: MockKafka) -> None:
     cluster.answer(PRODUCE, mock_kafka.TOPIC_AUTHORIZATION_FAILED)
 
-    with pytest.raises(Down, match="could not be kept: Broker: Topic authorization failed"):
+    with pytest.raises(Down, match=f"not let its user use topic '{TOPIC}'; allow it Read, Write"):
         put(cluster, letter(1))
+
+
+def test_a_topic_that_is_not_there_is_named_and_used_once_it_is() -> None:
+    async def scenario(cluster: MockKafka) -> str:
+        it = KafkaLetters("acme", "to-crm", lambda: {"bootstrap.servers": cluster.bootstrap})
+        try:
+            with pytest.raises(Down) as fault:
+                await it.put([letter(1)])
+            cluster.create(TOPIC)
+            await it.put([letter(1)])
+            return str(fault.value)
+        finally:
+            it.close()
+
+    with mock_kafka.mock_kafka() as cluster:
+        said = asyncio.run(scenario(cluster))
+        found = kept(cluster)
+
+    assert said.endswith(f"Kafka has no topic '{TOPIC}'; make it, with 1 partition")
+    assert found == [letter(1)]
+
+
+def test_a_producer_that_died_is_replaced_each_time(cluster: MockKafka) -> None:
+    """Where it says so only as it is closed, too: which call it is in is a matter of luck."""
+    settings = {"bootstrap.servers": cluster.bootstrap, "log_level": 0, "batch.num.messages": 1}
+    many = [letter(number) for number in range(200)]
+
+    async def scenario() -> int:
+        it = KafkaLetters("acme", "to-crm", lambda: settings)
+        faults = 0
+        for _ in range(20):
+            await it.put([letter(0)])
+            cluster.answer(PRODUCE, OUT_OF_ORDER_SEQUENCE)
+            while True:
+                try:
+                    await it.put(many)
+                    break
+                except Down:
+                    faults += 1
+        it.close()
+        return faults
+
+    assert asyncio.run(scenario()) >= 20, "the fault did not bite"

@@ -83,6 +83,7 @@ ssl.keystore.type=PEM
 ssl.keystore.location={folder}/broker.pem
 ssl.truststore.type=PEM
 ssl.truststore.location={folder}/authority.pem
+ssl.client.auth={asked}
 """
 
 
@@ -134,6 +135,8 @@ class Cluster:
     secured: bool
     ca_file: Path | None = None
     """Of the authority, where clients speak TLS."""
+    own_file: Path | None = None
+    """The administrator's certificate with its key, where brokers ask for one."""
     clients: Network = field(default_factory=Network)
     """Between clients and brokers; without links where none were asked for."""
     between: Network = field(default_factory=Network)
@@ -148,9 +151,13 @@ class Cluster:
         found: dict[str, Any] = {"bootstrap.servers": self.bootstrap}
         if self.ca_file is not None:
             found["ssl.ca.location"] = str(self.ca_file)
+        if self.own_file is not None:
+            own = str(self.own_file)
+            found |= {"ssl.certificate.location": own, "ssl.key.location": own}
+        tls = self.ca_file is not None
+        found["security.protocol"] = _protocol(secured=self.secured, tls=tls)
         if self.secured:
             found |= {
-                "security.protocol": _protocol(secured=True, tls=self.ca_file is not None),
                 "sasl.mechanism": "SCRAM-SHA-512",
                 "sasl.username": user,
                 "sasl.password": password,
@@ -183,12 +190,15 @@ class Cluster:
         for made in admin.create_topics(asked).values():
             made.result(timeout=30)
 
+    def delete(self, *topics: str) -> None:
+        admin = self.admin()
+        for deleted in admin.delete_topics([*topics]).values() if topics else ():
+            deleted.result(timeout=30)
+
     def empty(self) -> None:
         """Delete all topics, and with them what groups committed of them."""
-        admin = self.admin()
-        topics = [name for name in admin.list_topics(timeout=10).topics if name[0] != "_"]
-        for deleted in admin.delete_topics(topics).values() if topics else ():
-            deleted.result(timeout=30)
+        there = self.admin().list_topics(timeout=10).topics
+        self.delete(*(name for name in there if name[0] != "_"))
 
 
 @contextmanager
@@ -197,6 +207,7 @@ def kafka_brokers(
     *,
     secured: bool = False,
     authority: trustme.CA | None = None,
+    mutual: bool = False,
     linked: bool = False,
     small_disk: int = 0,
 ) -> Iterator[Cluster]:
@@ -207,7 +218,14 @@ def kafka_brokers(
     with tempfile.TemporaryDirectory(prefix="kafka-") as name, ExitStack() as mounted:
         if small_disk:
             mounted.enter_context(_disk(Path(name) / str(number - 1) / "data", small_disk))
-        cluster = _prepared(Path(name), number, secured=secured, authority=authority, linked=linked)
+        cluster = _prepared(
+            Path(name),
+            number,
+            secured=secured,
+            authority=authority,
+            mutual=mutual,
+            linked=linked,
+        )
         try:
             for broker in cluster.brokers:
                 broker.start()
@@ -235,17 +253,32 @@ def _protocol(*, secured: bool, tls: bool) -> str:
     return ("SASL_" if secured else "") + ("SSL" if tls else "PLAINTEXT")
 
 
-def _certify(folder: Path, authority: trustme.CA) -> None:
-    certificate = authority.issue_cert("127.0.0.1", "127.0.0.2")
+def issued(authority: trustme.CA) -> tuple[bytes, bytes]:
+    """
+    A certificate and its key in PEM, for a broker and for who comes to one. Whoever shows it has
+    the same name each time: a broker takes no other for its own while it runs.
+    """
+    certificate = authority.issue_cert(
+        "127.0.0.1", "127.0.0.2", organization_name="Trackmate", organization_unit_name="Tests"
+    )
     key = load_pem_private_key(certificate.private_key_pem.bytes(), None)
     pem = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
-    chain = b"".join(blob.bytes() for blob in certificate.cert_chain_pems)
-    (folder / "broker.pem").write_bytes(pem + chain)
-    authority.cert_pem.write_to_path(str(folder / "authority.pem"))
+    return b"".join(blob.bytes() for blob in certificate.cert_chain_pems), pem
+
+
+def certify(file: Path, authority: trustme.CA) -> None:
+    """Write both into one file."""
+    file.write_bytes(b"".join(issued(authority)))
 
 
 def _prepared(
-    home: Path, number: int, *, secured: bool, authority: trustme.CA | None, linked: bool
+    home: Path,
+    number: int,
+    *,
+    secured: bool,
+    authority: trustme.CA | None,
+    mutual: bool,
+    linked: bool,
 ) -> Cluster:
     found = iter(free_ports(3 * number))
     ports = [(next(found), next(found), next(found)) for _ in range(number)]
@@ -272,13 +305,17 @@ def _prepared(
         )
         text += _SECURED.format(admin=ADMIN, password=PASSWORD) if secured else ""
         if authority is not None:
-            _certify(folder, authority)
-            text += _TLS.format(folder=folder)
+            certify(folder / "broker.pem", authority)
+            authority.cert_pem.write_to_path(str(folder / "authority.pem"))
+            text += _TLS.format(folder=folder, asked="required" if mutual else "none")
         (folder / "server.properties").write_text(text, "utf-8")
         _format(folder, cluster_id, secured=secured)
         brokers.append(Broker(n, folder, clients.links[n].port if linked else ports[n][0]))
     ca_file = brokers[0].home / "authority.pem" if authority is not None else None
-    return Cluster(brokers, secured, ca_file, clients, between)
+    own_file = home / "own.pem" if authority is not None and mutual else None
+    if own_file is not None and authority is not None:
+        certify(own_file, authority)
+    return Cluster(brokers, secured, ca_file, own_file, clients, between)
 
 
 def _format(folder: Path, cluster_id: str, *, secured: bool) -> None:

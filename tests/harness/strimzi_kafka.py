@@ -31,6 +31,7 @@ from confluent_kafka.admin import (
 )
 
 from kafka_broker import Cluster
+from trackmate_programs.kafka_topic_ids import url_safe
 
 _TYPES = {
     "topic": ResourceType.TOPIC,
@@ -78,7 +79,7 @@ class InKafka:
         [config] = self._admin.describe_configs([resource]).values()
         own = ConfigSource.DYNAMIC_TOPIC_CONFIG.value
         return FoundTopic(
-            str(found.topic_id),
+            url_safe(str(found.topic_id)),
             len(found.partitions),
             len(found.partitions[0].replicas),
             {

@@ -41,6 +41,7 @@ from trackmate_operator.kafka.wire import Wire
 from trackmate_operator.plan.kafka import Topic
 from trackmate_programs.kafka_access import Access
 from trackmate_programs.kafka_reach import FINAL, refused, unreached
+from trackmate_programs.kafka_topic_ids import url_safe
 
 _ASKED_S = 10.0
 _TOLD_S = 0.2  # between two looks at what librdkafka complains of
@@ -126,7 +127,7 @@ class Admin:
     async def topic_ids(self, names: Sequence[str]) -> dict[str, str]:
         """Kafka's ids of those that are there."""
         described = await self._described(names)
-        return {name: str(found.topic_id) for name, found in described.items()}
+        return {name: url_safe(str(found.topic_id)) for name, found in described.items()}
 
     async def _described(self, names: Sequence[str]) -> dict[str, Any]:
         if not names:
@@ -351,7 +352,7 @@ def _tell(loop: asyncio.AbstractEventLoop, done: asyncio.Event) -> None:
 def _found(description: Any, config: Any) -> Found:
     replicas = [len(one.replicas) for one in description.partitions]
     return Found(
-        str(description.topic_id),
+        url_safe(str(description.topic_id)),
         len(replicas),
         (min(replicas), max(replicas)),
         {name: str(entry.value) for name, entry in config.items()},

@@ -24,6 +24,7 @@ from trackmate_consume.kafka_positions import Position, from_metadata
 from trackmate_consume.kafka_reading import DEAD
 from trackmate_consume.ledger import Place
 from trackmate_consume.sink import Down
+from trackmate_programs.kafka_topic_ids import url_safe
 
 Answer = TypeVar("Answer")
 
@@ -161,13 +162,3 @@ def _patiently(ask: Callable[[], Answer]) -> Answer:
             if error.code() not in _MOVING or time.monotonic() > until:
                 raise Down(f"Kafka could not be asked: {error.str()}") from None
             time.sleep(_ASK_AGAIN_S)
-
-
-def url_safe(topic_id: str) -> str:
-    """
-    A topic's id as Kafka's own tools show it. As the client shows it, one of three has a slash.
-
-    >>> url_safe("Ok3JnolTQ/uGuez1+nRBVg")
-    'Ok3JnolTQ_uGuez1-nRBVg'
-    """
-    return topic_id.replace("+", "-").replace("/", "_")

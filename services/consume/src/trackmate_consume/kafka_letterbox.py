@@ -11,7 +11,7 @@ from typing import Any
 
 from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaException, Message, TopicPartition
 
-from trackmate_consume.kafka_letters import from_dead, read_dead
+from trackmate_consume.kafka_letters import from_dead, in_words, read_dead
 from trackmate_consume.kafka_records import headers_of
 from trackmate_consume.letterbox import Answered, Letterbox, Waiting
 from trackmate_consume.letters import Kept
@@ -146,5 +146,5 @@ class KafkaLetterbox:
             with closing(Consumer(settings)) as consumer:
                 yield consumer
         except KafkaException as fault:
-            said = fault.args[0].str()
-            raise Unread(f"Kafka did not give the dead letters of {self.topic!r}: {said}") from None
+            said = in_words(fault.args[0], self.topic)
+            raise Unread(f"the dead letters of {self.topic!r} cannot be read: {said}") from None

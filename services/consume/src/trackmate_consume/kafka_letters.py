@@ -11,7 +11,7 @@ import logging
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
-from confluent_kafka import KafkaError, KafkaException, Message, Producer
+from confluent_kafka import KafkaError, Message, Producer
 
 from trackmate_consume.ledger import Outcome
 from trackmate_consume.letterbox import Answered, Origin, Waiting
@@ -19,6 +19,7 @@ from trackmate_consume.letters import DeadLetter
 from trackmate_consume.sink import Down
 from trackmate_contract.names import dead_letter_topic
 from trackmate_contract.record import Header, Record, from_headers, to_headers
+from trackmate_programs.kafka_dying import RAISED, error_of, let_go
 
 _log = logging.getLogger("trackmate.kafka")
 
@@ -31,6 +32,7 @@ PROMISES: Mapping[str, Any] = {
     "delivery.timeout.ms": int(_SURE_S * 1000),
     "socket.timeout.ms": 8000,
     "allow.auto.create.topics": False,
+    "topic.metadata.propagation.max.ms": 5000,  # else 30 s until a missing topic is said
     "message.max.bytes": 8 << 20,  # an event as large as may be, and its headers
 }
 
@@ -84,22 +86,24 @@ class KafkaLetters:
 
     def close(self) -> None:
         """Let go of the connections."""
-        if self._producer is not None:
-            self._producer.purge()  # what is under way is Down already, and would be waited for
-            self._producer.close()
-            self._producer = None
+        producer, self._producer = self._producer, None
+        if producer is not None:
+            let_go(producer)  # what is under way is Down already
 
     async def _write(self, puts: Sequence[Put]) -> None:
         async with self._turn:
             await asyncio.to_thread(self._produce, puts)
 
-    def _produce(self, puts: Sequence[Put]) -> None:
+    def _ready(self) -> Producer:
         if self._stale:
             self._stale = False
             self.close()
         if self._producer is None:
             self._producer = Producer({**self._settings(), **PROMISES, "logger": _log})
-        producer = self._producer
+        return self._producer
+
+    def _produce(self, puts: Sequence[Put]) -> None:
+        producer = self._ready()
         faults: list[KafkaError] = []
 
         def delivered(error: KafkaError | None, _: Message) -> None:
@@ -117,13 +121,41 @@ class KafkaLetters:
                     headers=headers,
                 )
             left = producer.flush(_SURE_S + 1)
-        except (BufferError, KafkaException) as fault:
-            self.close()  # whatever state it is in
-            raise Down(f"the dead letters could not be kept: {fault}") from None
+        except BufferError as fault:
+            raise self._not_kept(str(fault)) from None
+        except RAISED as fault:
+            raise self._not_kept(in_words(error_of(fault), self._topic)) from None
         if faults or left:
-            self.close()  # another has the credentials of then
-            said = faults[0].str() if faults else "no answer in time"
-            raise Down(f"the dead letters could not be kept: {said}")
+            said = in_words(faults[0], self._topic) if faults else "no answer in time"
+            raise self._not_kept(said)
+
+    def _not_kept(self, said: str) -> Down:
+        self.close()  # whatever state it is in; another has the credentials of then
+        return Down(f"the dead letters could not be kept: {said}")
+
+
+def in_words(error: KafkaError, topic: str) -> str:
+    """
+    What keeps us from a topic of dead letters, with the cure where there is one.
+
+    >>> in_words(KafkaError(KafkaError.UNKNOWN_TOPIC_OR_PART), "acme.crm.dead")
+    "Kafka has no topic 'acme.crm.dead'; make it, with 1 partition"
+    """
+    if error.code() in _MISSING:
+        return f"Kafka has no topic {topic!r}; make it, with 1 partition"
+    if error.code() == KafkaError.TOPIC_AUTHORIZATION_FAILED:
+        may = "Read, Write and Describe"
+        return f"Kafka does not let its user use topic {topic!r}; allow it {may} on it"
+    return error.str()
+
+
+_MISSING = frozenset(
+    {
+        KafkaError.UNKNOWN_TOPIC_OR_PART,
+        KafkaError._UNKNOWN_TOPIC,  # noqa: SLF001
+        KafkaError._UNKNOWN_PARTITION,  # noqa: SLF001
+    }
+)
 
 
 def _to_put(letter: DeadLetter, *, again: bool) -> Put:

@@ -11,7 +11,9 @@ import threading
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from confluent_kafka import KafkaError, KafkaException, Message, Producer
+from confluent_kafka import KafkaError, Message, Producer
+
+from trackmate_programs.kafka_dying import RAISED, error_of, let_go
 
 _POLL_S = 0.1  # how soon the thread sees that it is to end
 _FLUSH_S = 8.0
@@ -94,13 +96,13 @@ class AckingProducer:
         left = await asyncio.to_thread(self._flush)
         self._ending = True
         await asyncio.to_thread(self._thread.join)
-        await asyncio.to_thread(self._producer.close)  # else its connections live on
+        await asyncio.to_thread(let_go, self._producer)  # else its connections live on
         return left
 
     def _flush(self) -> int:
         try:
             left: int = self._producer.flush(_FLUSH_S)
-        except KafkaException:  # it died: what was under way was told so
+        except RAISED:  # it died: what was under way was told so
             return len(self._producer)
         return left
 
@@ -113,8 +115,8 @@ class AckingProducer:
         """Nothing may end this thread: who waits would wait for ever."""
         try:
             self._producer.poll(_POLL_S)
-        except KafkaException as fault:
-            error = fault.args[0]
+        except RAISED as fault:
+            error = error_of(fault)
             if error.fatal():
                 self._tell(lambda: self._died(self, error))
             else:

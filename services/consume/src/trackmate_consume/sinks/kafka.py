@@ -29,6 +29,7 @@ from trackmate_consume.sinks.kafka_login import Login, login_of
 from trackmate_consume.sinks.secret import Secret
 from trackmate_contract.pipeline import Kafka
 from trackmate_contract.record import Record
+from trackmate_programs.kafka_dying import RAISED, error_of, let_go
 
 Done = TypeVar("Done")
 Place = tuple[str, int, int]
@@ -122,7 +123,7 @@ class KafkaSink:
         try:
             await self._look(probe)  # may connect to what it is told of; nothing is produced
         finally:
-            await self._done(probe.close)
+            await self._done(partial(let_go, probe))
         await self._done(self._check_rights)
         self._producer = Producer(self._settings(PROMISES))
 
@@ -160,7 +161,7 @@ class KafkaSink:
         producer, self._producer = self._producer, None
         if producer is not None:
             producer.purge()  # else an old copy could come behind a newer event of its key
-            await self._done(producer.close)
+            await self._done(partial(let_go, producer))
 
     async def _ready(self) -> Producer:
         if self._ending:
@@ -254,11 +255,8 @@ class KafkaSink:
             for number, put in enumerate(puts):
                 self._put(producer, put, partial(delivered, number))
             producer.flush(_SURE_S + 1)
-        except (
-            KafkaException,
-            SystemError,
-        ) as fault:  # the latter where a fatal error meets a report
-            failed |= dict.fromkeys(waiting.values(), _error_of(fault))
+        except RAISED as fault:
+            failed |= dict.fromkeys(waiting.values(), error_of(fault))
         late = KafkaError(KafkaError._MSG_TIMED_OUT)  # noqa: SLF001 - it has no other name
         return dict.fromkeys(waiting.values(), late) | failed
 
@@ -335,12 +333,6 @@ def _place(record: Record) -> Place:
 def _parted(server: str) -> tuple[str, int]:
     host, _, port = server.rpartition(":")
     return host, int(port)
-
-
-def _error_of(fault: Exception) -> KafkaError:
-    error = fault.args[0] if isinstance(fault, KafkaException) else None
-    fatal = KafkaError(KafkaError._FATAL, fatal=True)  # noqa: SLF001 - it has no other name
-    return error if isinstance(error, KafkaError) else fatal
 
 
 def _as_down(fault: Down | Unfit) -> Down:
