@@ -8,7 +8,7 @@ export UV_PYTHON_DOWNLOADS := never
 RUN := .venv/bin/
 
 .DEFAULT_GOAL := help
-.PHONY: help setup dev test check fmt cluster cluster-down cluster-binaries chaos bench verify-couchbase verify-strimzi clean
+.PHONY: help setup dev test check fmt sdk cluster cluster-down cluster-binaries chaos bench verify-couchbase verify-strimzi clean
 
 help: ## Print this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-17s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -32,6 +32,11 @@ check: setup ## Lint, types, import rules, generated files up to date
 fmt: setup ## Format the code and mend what lint can mend
 	$(RUN)ruff check --fix --exit-zero
 	$(RUN)ruff format
+
+sdk: ## Build the web SDK (Node 20), and put its script where ingest serves it
+	cd sdk/js && npm ci --ignore-scripts --no-audit --no-fund && npm run build --workspaces --if-present
+	cp sdk/js/core/dist/trackmate.js \
+	  services/ingest/src/trackmate_ingest/web/trackmate-$$(node -p "require('./sdk/js/core/package.json').version").js
 
 cluster: setup ## A real Kubernetes here with the CRDs, built from source once (or PROVIDER=kind, PROVIDER=existing)
 	@$(RUN)python tests/harness/make_cluster.py up --provider $(PROVIDER)

@@ -274,7 +274,8 @@ def test_the_snippet_has_the_address_and_the_newest_browser_key(
     person.reads("keys", "rotate", "pasted", "web")
     newest = issued(plane, "pasted")[-1]["key"]
     text = person.runs("snippet", "pasted").stdout
-    assert f"https://pasted.track.example.com/v1/events?key={newest}" in text
+    source = "https://pasted.track.example.com/trackmate.js"
+    assert text == f'<script async src="{source}" data-key="{newest}"></script>\n'
 
 
 def test_who_lacks_a_right_is_told_which_and_whom_to_ask(

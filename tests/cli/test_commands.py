@@ -17,6 +17,7 @@ import pytest
 import yaml
 
 from running import TRACKMATE, Dev, start_in
+from trackmate_ingest import sdk
 
 StartDev = Callable[..., Dev]
 
@@ -198,8 +199,13 @@ def test_the_snippet_holds_the_browser_key_and_never_a_server_key(start_dev: Sta
     dev = start_dev()
     snippet = dev.command("snippet", "acme").stdout.decode()
 
-    assert dev.key("web") in snippet
-    assert dev.key("server") not in snippet
+    assert snippet == (
+        f'<script async src="{dev.url}/trackmate.js" data-key="{dev.key("web")}"></script>\n'
+    )
+    pinned = dev.command("snippet", "acme", "--pinned").stdout.decode()
+    newest = sdk.newest()
+    assert f'src="{dev.url}{newest.path}" integrity="{newest.integrity}"' in pinned
+    assert 'crossorigin="anonymous"' in pinned
 
 
 def test_doctor_finds_nothing_wrong_with_a_good_instance(start_anywhere: StartDev) -> None:

@@ -58,9 +58,10 @@ class Client:
     def keys(self, affiliate: str) -> list[dict[str, Any]]:
         return cast("list[dict[str, Any]]", self.affiliate(affiliate)["keys"])
 
-    def snippet(self, affiliate: str) -> str | None:
+    def snippet(self, affiliate: str, *, pinned: bool) -> str | None:
         """What to paste into a page; None without a browser key that works now."""
-        return cast("str | None", self.affiliate(affiliate)["snippet"])
+        name = "pinnedSnippet" if pinned else "snippet"
+        return cast("str | None", self.affiliate(affiliate)[name])
 
     def create_key(self, affiliate: str, wanted: dict[str, Any]) -> list[dict[str, Any]]:
         return self._change_keys(affiliate, "keys", wanted)

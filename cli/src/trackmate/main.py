@@ -243,10 +243,17 @@ def revoke_key(
 
 
 @app.command()
-def snippet(affiliate: Affiliate, *, context: Context = None) -> None:
+def snippet(
+    affiliate: Affiliate,
+    *,
+    pinned: Annotated[
+        bool, typer.Option(help="This version of the SDK for ever, held to its digest.")
+    ] = False,
+    context: Context = None,
+) -> None:
     """Print what to paste into a page."""
     with _reached(context) as target:
-        text = target.snippet(affiliate)
+        text = target.snippet(affiliate, pinned=pinned)
         if text is None:
             raise Declined(
                 f"Affiliate {affiliate!r} has no browser key that works now. "

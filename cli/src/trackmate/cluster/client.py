@@ -58,9 +58,9 @@ class OnCluster:
         self._must_be_chosen("A revoked key stops working at once.")
         return self.connection.run(keys.revoke(self.connection.cluster, affiliate, key))
 
-    def snippet(self, affiliate: str) -> str | None:
+    def snippet(self, affiliate: str, *, pinned: bool) -> str | None:
         """What to paste into a page; None without a browser key that works now."""
-        return self.connection.run(_snippet(self.connection.cluster, affiliate))
+        return self.connection.run(_snippet(self.connection.cluster, affiliate, pinned=pinned))
 
     def pause(self, name: str, reason: str) -> dict[str, Any]:
         return self.connection.run(pausing.pause(self.connection.cluster, name, reason))
@@ -110,7 +110,7 @@ async def _status(cluster: Cluster, only: str | None) -> dict[str, Any]:
     }
 
 
-async def _snippet(cluster: Cluster, name: str) -> str | None:
+async def _snippet(cluster: Cluster, name: str, *, pinned: bool) -> str | None:
     affiliate = await finding.affiliate(cluster, name)
     endpoint = (affiliate.get("status") or {}).get("endpoint")
     if endpoint is None:
@@ -118,7 +118,8 @@ async def _snippet(cluster: Cluster, name: str) -> str | None:
             f"Affiliate {name!r} has no address yet: the operator gives it one. See why it has "
             f"not: trackmate status {name}"
         )
-    return paste.snippet([_issued(one) for one in await keys.issued(cluster, name)], endpoint)
+    issued = [_issued(one) for one in await keys.issued(cluster, name)]
+    return paste.snippet(issued, endpoint, pinned=pinned)
 
 
 def _issued(key: dict[str, Any]) -> IssuedKey:

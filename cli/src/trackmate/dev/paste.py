@@ -6,34 +6,10 @@ from collections.abc import Sequence
 
 from trackmate.embedded.clock import now_ms
 from trackmate.embedded.keybook import IssuedKey
+from trackmate_ingest import sdk
 from trackmate_ingest.keys import Use
 
 _EVENT = '{"type":"track","event":"Hello","anonymousId":"me"}'
-
-_SNIPPET = """\
-<script>
-  window.track = function (event, properties, type) {{
-    let visitor;
-    try {{
-      visitor = localStorage["trackmate.anonymousId"] ||= crypto.randomUUID();
-    }} catch {{}}  // storage may be forbidden
-    fetch("{endpoint}/v1/events?key={key}", {{
-      method: "POST",
-      keepalive: true,
-      headers: {{ "Content-Type": "text/plain" }},
-      body: JSON.stringify({{
-        messageId: crypto.randomUUID(),
-        anonymousId: visitor,
-        type: type || "track",
-        event: event,
-        properties: properties || {{}},
-        timestamp: new Date().toISOString(),
-        context: {{ page: {{ url: location.href, title: document.title }} }}
-      }})
-    }}).catch(function () {{}});
-  }};
-  track("Page Viewed", {{}}, "page");
-</script>"""
 
 
 def pick(keys: Sequence[IssuedKey], use: Use | None = None) -> IssuedKey | None:
@@ -57,7 +33,17 @@ def curl(keys: Sequence[IssuedKey], endpoint: str) -> str | None:
     )
 
 
-def snippet(keys: Sequence[IssuedKey], endpoint: str) -> str | None:
-    """What to paste into a page, until the SDK exists."""
+def snippet(keys: Sequence[IssuedKey], endpoint: str, *, pinned: bool = False) -> str | None:
+    """
+    The script element for a page: always the newest SDK, or one version for ever, held to the
+    digest of its bytes. None without a browser key that works now.
+    """
     key = pick(keys, Use.BROWSER)
-    return _SNIPPET.format(endpoint=endpoint, key=key.value) if key else None
+    if key is None:
+        return None
+    script = sdk.newest()
+    source = f'src="{endpoint}/trackmate.js"'
+    if pinned:
+        source = f'src="{endpoint}{script.path}" integrity="{script.integrity}"'
+        source += ' crossorigin="anonymous"'
+    return f'<script async {source} data-key="{key.value}"></script>'

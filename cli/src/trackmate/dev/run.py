@@ -38,7 +38,7 @@ from trackmate_programs.kafka_reach import unreached
 
 _LOOPBACK = "127.0.0.1"
 _LOOK_AGAIN_MS = 3000  # at what could not be carried
-_INGEST_PATHS = ("/v1/", "/healthz", "/readyz", "/openapi.json", "/docs")
+_INGEST_PATHS = ("/v1/", "/trackmate", "/healthz", "/readyz", "/openapi.json", "/docs")
 
 _log = logging.getLogger("trackmate.dev")
 

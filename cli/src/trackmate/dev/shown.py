@@ -35,6 +35,7 @@ def affiliate(found: EmbeddedAffiliate, url: str) -> dict[str, Any]:
         },
         "keys": [write_key(key) for key in found.keys],
         "snippet": paste.snippet(found.keys, url),
+        "pinnedSnippet": paste.snippet(found.keys, url, pinned=True),
         "curl": paste.curl(found.keys, url),
         "ledger": _ledger(found),
     }

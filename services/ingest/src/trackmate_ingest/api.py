@@ -14,7 +14,7 @@ from fastapi.staticfiles import StaticFiles
 from pydantic import BaseModel
 from starlette.exceptions import HTTPException
 
-from trackmate_ingest import problems, segment
+from trackmate_ingest import problems, sdk, segment
 from trackmate_ingest.collect import Collector
 from trackmate_ingest.keys import Use
 from trackmate_ingest.metrics import Metrics
@@ -25,6 +25,12 @@ from trackmate_ingest.standing import Standing
 _KIND = {404: problems.NOT_FOUND, 405: problems.METHOD_NOT_ALLOWED}
 
 router = APIRouter()
+
+
+class Script(Response):
+    """JavaScript, as RFC 9239 names it."""
+
+    media_type = "text/javascript"
 
 
 def create_api(collector: Collector, metrics: Metrics, standing: Standing) -> FastAPI:
@@ -102,6 +108,39 @@ async def settings(
             "This is no browser key of this host. Copy the key of the affiliate's page again.",
         )
     return segment.settings(key, host=host, scheme=request.url.scheme)
+
+
+@router.api_route("/trackmate.js", methods=["GET", "HEAD"], include_in_schema=False)
+async def newest(request: Request) -> Response:
+    return _script(request, sdk.newest(), f"public, max-age={sdk.NEWEST_S}")
+
+
+@router.api_route("/trackmate-{version}.js", methods=["GET", "HEAD"], include_in_schema=False)
+async def pinned(version: str, request: Request) -> Response:
+    found = sdk.scripts().get(version)
+    if found is None:
+        known = ", ".join(sdk.scripts())
+        raise Refused(
+            problems.NOT_FOUND,
+            f"There is no version {version[:50]!r} of the web SDK here; there is {known}. "
+            "/trackmate.js is the newest.",
+        )
+    return _script(request, found, f"public, max-age={sdk.PINNED_S}, immutable")
+
+
+def _script(request: Request, script: sdk.Script, kept: str) -> Response:
+    headers = {
+        "ETag": script.etag,
+        "Cache-Control": kept,
+        "Vary": "Accept-Encoding",
+        "X-Content-Type-Options": "nosniff",
+        "Cross-Origin-Resource-Policy": "cross-origin",
+    }
+    if script.etag in request.headers.get("if-none-match", ""):
+        return Response(status_code=304, headers=headers)
+    if "gzip" not in request.headers.get("accept-encoding", ""):
+        return Script(script.content, headers=headers)
+    return Script(script.packed, headers={**headers, "Content-Encoding": "gzip"})
 
 
 @router.get("/openapi.json", include_in_schema=False)
