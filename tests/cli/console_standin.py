@@ -4,9 +4,10 @@ same routes, headers and shapes, with figures that tests may set.
 
     .venv/bin/python tests/cli/console_standin.py 8080
 
-Its limits: one request is one event, whatever the body holds; no key is checked; the record's id is
-the body's `messageId`; nothing is stored, so a ledger is what it was last told to be plus what came
-since. `/stand-in/…` is how a test speaks to it and is no part of the API.
+Its limits: a body is a JSON array without spaces between its events, or one event; no key is
+checked; the record's id is the body's `messageId`; nothing is stored, so a ledger is what it was
+last told to be plus what came since. `/stand-in/…` is how a test speaks to it and is no part of
+the API.
 """
 
 import base64
@@ -14,17 +15,17 @@ import json
 import mimetypes
 import sys
 import time
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from hashlib import sha256
 from html import escape
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from importlib.resources import files
 from queue import Queue
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
-if TYPE_CHECKING:
-    from collections.abc import Callable
+from trackmate_ingest import sdk
 
 CSP = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; "
@@ -66,8 +67,7 @@ def affiliate(name: str, endpoint: str) -> Json:
                 "origins": [],
             },
         ],
-        "snippet": f'<script src="{endpoint}/pages/track.js"\n'
-        f'        data-key="{key}"\n        data-endpoint="{endpoint}" defer></script>',
+        "snippet": f'<script async src="{endpoint}/trackmate.js" data-key="{key}"></script>',
         "curl": f"curl '{endpoint}/v1/events?key={key}' "
         "-H 'Content-Type: application/json' -d '{\"event\":\"Hello\"}'",
         "ledger": {
@@ -161,6 +161,18 @@ def _message_id(value: bytes) -> str | None:
     return found if isinstance(found, str) else None
 
 
+def _events(body: str) -> Iterator[str]:
+    """The texts of an array, or the one text."""
+    if not body.startswith("["):
+        yield body
+        return
+    at = 1
+    while body[at] != "]":
+        end = json.JSONDecoder().raw_decode(body, at)[1]
+        yield body[at:end]
+        at = end + (body[end] == ",")
+
+
 class Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     disable_nagle_algorithm = True  # else each answer waits 40 ms for a delayed ACK
@@ -204,6 +216,9 @@ class Handler(BaseHTTPRequestHandler):
         self.close_connection = True
 
     def get_page(self, route: str) -> None:
+        if route == "/trackmate.js":
+            self.answer(200, sdk.newest().content, "text/javascript")
+            return
         asset = route.removeprefix("/pages/")
         named = {"/": "console.html", "/demo": "demo.html"}.get(route, asset)
         page = PAGES.joinpath(*named.split("/"))
@@ -213,7 +228,6 @@ class Handler(BaseHTTPRequestHandler):
         content = page.read_text()
         if named == "demo.html":
             content = content.replace("{{key}}", escape(KEY))
-            content = content.replace("{{endpoint}}", escape(self.desk.endpoint))
         self.answer(200, content.encode(), mimetypes.guess_type(named)[0] or "text/plain")
 
     def do_POST(self) -> None:
@@ -228,16 +242,23 @@ class Handler(BaseHTTPRequestHandler):
     def ingest(self, body: bytes, query: dict[str, list[str]]) -> None:
         desk = self.desk
         scripted: Json = desk.answers.pop(0) if desk.answers else {"status": 200}
-        desk.received.append(
-            {
-                "key": query.get("key", [None])[0],
-                "type": self.headers.get("Content-Type"),
-                "body": body.decode(),
-            }
-        )
-        if scripted["status"] == 200:
-            desk.accept("acme", body)
-        self.answer(scripted["status"], b"{}", "application/json", scripted.get("headers", {}))
+        events = [*_events(body.decode())]
+        for event in events:
+            desk.received.append(
+                {
+                    "key": query.get("key", [None])[0],
+                    "type": self.headers.get("Content-Type"),
+                    "body": event,
+                }
+            )
+            if scripted["status"] == 200:
+                desk.accept("acme", event.encode())
+        kind, said = "application/json", {"status": "stored", "events": len(events)}
+        if scripted["status"] != 200:
+            kind = "application/problem+json"
+            said = {"type": "urn:trackmate:problem:malformed", "status": scripted["status"]}
+        content = json.dumps(said).encode()
+        self.answer(scripted["status"], content, kind, scripted.get("headers", {}))
 
     def control(self, what: str, told: Json) -> None:
         desk = self.desk

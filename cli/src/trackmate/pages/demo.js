@@ -125,7 +125,19 @@ a visitor does calls `trackmate.track` once; the rest is an ordinary small shop.
     return { state };
   }
 
+  let visibleSince = document.hidden ? null : Date.now();
+
+  function leave() {
+    if (visibleSince === null) return;  // told already: a page is hidden before it goes
+    trackmate.track('Page Left', { dwellMs: Date.now() - visibleSince });
+    visibleSince = null;
+  }
+  const comeBack = () => { visibleSince ??= document.hidden ? null : Date.now(); };
+
   document.addEventListener('trackmate', showSent);
+  addEventListener('pagehide', leave);
+  addEventListener('pageshow', comeBack);
+  document.addEventListener('visibilitychange', () => (document.hidden ? leave() : comeBack()));
   offers.forEach(decorate);
   byId('add').addEventListener('click', add);
   byId('open-cart').addEventListener('click', openCart);
@@ -138,5 +150,4 @@ a visitor does calls `trackmate.track` once; the rest is an ordinary small shop.
     closer.addEventListener('click', () => closer.closest('dialog').close());
   }
   byId('sent').open = matchMedia('(min-width: 60rem)').matches;
-  trackmate.page();
 })();
