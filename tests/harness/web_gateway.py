@@ -66,6 +66,8 @@ class WebGateway:
         self.judge: Callable[[Came], Fault] = lambda _: PASS
         self.methods: Counter[str] = Counter()
         """Of requests to `/v1/`."""
+        self.got: Counter[str] = Counter()
+        """Requests, by path."""
         self.came: list[Came] = []
         self.slow: dict[str, float] = {}
         """Seconds that requests of other paths take, by the path; `methods` counts them by it."""
@@ -129,9 +131,12 @@ class WebGateway:
         self, session: aiohttp.ClientSession, request: web.Request
     ) -> web.StreamResponse:
         page = self.pages.get(request.path)
+        self.got[request.path] += 1
         if page is not None:
             text, headers = page
             return web.Response(text=text, content_type="text/html", headers=headers)
+        if request.path == "/favicon.ico":
+            return web.Response(status=204)
         body = await request.read()
         if request.path in self.slow:
             self.methods[request.path.strip("/")] += 1

@@ -28,6 +28,13 @@ const randomize = (bytes: Uint8Array): void => {
   else for (let n = 0; n < bytes.length; n++) bytes[n] = Math.random() * 256;
 };
 
+/** Whether nothing can come of these options; said once. */
+const isUseless = ({ key, endpoint }: Options): boolean => {
+  const useless = !key || !/^https?:/.test(endpoint);
+  if (useless) console.warn(`Trackmate sends nothing with key ${key}, endpoint ${endpoint}`);
+  return useless;
+};
+
 const refusedBySignal = ({ gpc, dnt }: Options): boolean => {
   const { navigator } = scope;
   return (
@@ -37,14 +44,14 @@ const refusedBySignal = ({ gpc, dnt }: Options): boolean => {
 };
 
 export const createClient = (options: Options): Trackmate => {
-  const { key, endpoint, stream, pages = true, cookieless, unload } = options;
+  const { key, endpoint = '', stream, pages = true, cookieless, unload } = options;
   const { document, performance } = scope;
   const prefix = `tm:${key}:`;
   const now = (): number => Date.now();
   const elapsed = (): number => performance.now();
   const newId = createIds(now, randomize);
 
-  let consent: Consent = refusedBySignal(options) ? 'denied' : options.consent || 'granted';
+  let consent: Consent = refusedBySignal(options) || isUseless(options) ? 'denied' : options.consent || 'granted';
   let pending: string[] = []; // events that wait for consent, or for a prerendered page to be seen
   let begun = false;
   let going = false; // whether the page may be gone any moment
@@ -54,7 +61,9 @@ export const createClient = (options: Options): Trackmate => {
 
   const losses: Losses = { _count: 0 };
   const report = guarded((drop: Drop) => options.onDrop && options.onDrop(drop));
-  const lose = (reason: Drop['reason'], items: Item[], problem?: Problem, count = items.length): void => {
+  /** Without items it is one event that never became a text. */
+  const lose = (reason: Drop['reason'], items: Item[], problem?: Problem): void => {
+    const count = items.length || 1;
     losses._count += count;
     report({ reason, count, events: items.map((item) => item._text), problem });
   };
@@ -134,7 +143,7 @@ export const createClient = (options: Options): Trackmate => {
   const record = (type: string, fields: Properties): void => {
     if (consent === 'denied') return;
     if (!bucket()) {
-      lose('rate', [], undefined, 1);
+      lose('rate', []);
       return;
     }
     const { userId, groupId } = visitor._ids();
@@ -155,7 +164,7 @@ export const createClient = (options: Options): Trackmate => {
       if (open()) enqueue(event);
       else if (pending.push(JSON.stringify(event)) > MOST_PENDING) lose('queue', [toItem(pending.shift() as string)]);
     } catch {
-      lose('invalid', [], undefined, 1); // JSON.stringify throws at cycles and BigInts
+      lose('invalid', []); // JSON.stringify throws at cycles and BigInts
     }
   };
 

@@ -9,7 +9,6 @@ guarded(() => {
   const script: HTMLScriptElement = scope.document.currentScript;
   const given: DOMStringMap = script.dataset;
   const { pages, cookieless } = given;
-  if (!given.key) return;
   const client = createTrackmate(
     Object.assign({ endpoint: new URL(script.src).origin }, given, {
       pages: pages === 'hash' ? pages : pages !== 'false',

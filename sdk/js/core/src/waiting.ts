@@ -10,7 +10,7 @@ export const backoff = (failures: number, chance: number): number =>
 
 /** Of `Retry-After` (RFC 9110 10.2.3), seconds or an HTTP-date, in milliseconds; 0 where it says nothing. */
 export const retryAfter = (value: string | null | undefined, now: number): number => {
-  const text = (value || '').trim();
+  const text = value as string; // null and undefined are read as words, which say nothing
   const asked = /^\d+$/.test(text) ? +text * 1000 : Date.parse(text) - now;
   return Math.min(LONGEST_ASKED_MS, Math.max(0, asked || 0));
 };
