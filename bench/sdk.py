@@ -5,9 +5,9 @@ time of the main thread on a processor slowed down six times.
     PYTHONPATH=tests/harness python bench/sdk.py
 
 Bytes are of the file that each ships minified for a script tag, packed by Node at the highest
-level. Time: Chromium, a page of its own for each of five turns, bundles by the same esbuild. *start*
-runs the bundle and makes the client; *track* is one call, of 150 in a row. Timers of the page have
-5 µs.
+level. Time: Chromium, a page of its own for each of five turns, bundles by the same esbuild.
+*start* runs the bundle and makes the client; *track* is one call, of 150 in a row. Timers of the
+page have 5 µs.
 """
 
 import json
