@@ -18,7 +18,7 @@ from playwright.sync_api import Page
 from running import Dev
 from waiting_for import wait_until
 
-KEY, ENDPOINT = b"tmb_your-key", b"https://acme.track.example.com"  # of the examples' settings
+KEY, ENDPOINT = b"tmw_your-key", b"https://acme.track.example.com"  # of the examples' settings
 
 
 def packed_size(file: Path) -> int:

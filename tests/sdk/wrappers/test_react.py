@@ -127,4 +127,4 @@ def test_a_server_component_hands_it_to_the_browser(package: Path) -> None:
     stream = run(package, "node", "--conditions=react-server", "test/components.mjs")
     assert "dist/index.js#TrackmateProvider" in stream
     assert "dist/index.js#TrackOnView" in stream
-    assert '{"options":{"key":"tmb_k","endpoint":"https://acme.example"},"children":["$",' in stream
+    assert '{"options":{"key":"tmw_k","endpoint":"https://acme.example"},"children":["$",' in stream

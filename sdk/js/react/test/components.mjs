@@ -16,7 +16,7 @@ const Layout = () => {
   useTrackmate().track('Layout Rendered');
   return createElement(
     TrackmateProvider,
-    { options: { key: 'tmb_k', endpoint: 'https://acme.example' } },
+    { options: { key: 'tmw_k', endpoint: 'https://acme.example' } },
     createElement(TrackOnView, { event: 'Layout Shown' }, 'Porto'),
   );
 };

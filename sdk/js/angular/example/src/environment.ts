@@ -1,4 +1,4 @@
 /** The affiliate's browser key (`trackmate keys list acme`), and where its ingest is. */
 export const environment = {
-  trackmate: { key: 'tmb_your-key', endpoint: 'https://acme.track.example.com' },
+  trackmate: { key: 'tmw_your-key', endpoint: 'https://acme.track.example.com' },
 };
