@@ -35,15 +35,31 @@ def package() -> Path:
 @pytest.fixture(scope="module")
 def app(package: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The example as a development build: StrictMode does nothing in another."""
-    built = tmp_path_factory.mktemp("app")
+    return development_build(package, tmp_path_factory.mktemp("app"))
+
+
+@pytest.fixture(scope="module")
+def app_of_react_18(package: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    config = str(package.parent / "examples/react-18/vite.config.mjs")
+    built = development_build(package, tmp_path_factory.mktemp("app"), "--config", config)
+    (script,) = built.glob("assets/*.js")
+    assert "18.3.1" in script.read_text("utf-8")
+    return built
+
+
+def development_build(package: Path, built: Path, *options: str) -> Path:
     example = package.parent / "examples/react"
-    run(example, "env", "NODE_ENV=development", "npx", "vite", "build", "--outDir", str(built))
+    command = ("env", "NODE_ENV=development", "npx", "vite", "build", "--outDir", str(built))
+    run(example, *command, *options)
     return built
 
 
 @IN_BROWSER
-def test_each_navigation_is_one_page_view(open_app: OpenApp, app: Path) -> None:
-    visit = open_app(app, "/")
+@pytest.mark.parametrize("built", ["app", "app_of_react_18"])
+def test_each_navigation_is_one_page_view(
+    open_app: OpenApp, request: pytest.FixtureRequest, built: str
+) -> None:
+    visit = open_app(request.getfixturevalue(built), "/")
     page = visit.page
     page.get_by_role("link", name="A week in Porto").click()
     page.get_by_role("link", name="This week's offer").click()
@@ -80,8 +96,11 @@ def test_a_click_is_one_event(open_app: OpenApp, app: Path) -> None:
 
 
 @IN_BROWSER
-def test_what_comes_into_view_is_one_event(open_app: OpenApp, app: Path) -> None:
-    visit = open_app(app, "/")
+@pytest.mark.parametrize("built", ["app", "app_of_react_18"])
+def test_what_comes_into_view_is_one_event(
+    open_app: OpenApp, request: pytest.FixtureRequest, built: str
+) -> None:
+    visit = open_app(request.getfixturevalue(built), "/")
     page = visit.page
     page.evaluate(WATCHED)
     page.get_by_role("link", name="A week in Porto").click()

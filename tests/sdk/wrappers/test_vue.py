@@ -29,12 +29,17 @@ def app(package: Path) -> Path:
 
 
 @pytest.fixture(scope="module")
-def app_of_router_4(package: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def app_of_router_4(package: Path, app: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     built = tmp_path_factory.mktemp("app")
     config = package / "test/router-4.config.mjs"
     example = package.parent / "examples/vue"
     run(example, "npx", "vite", "build", "--config", str(config), "--outDir", str(built))
+    assert scripts(built) != scripts(app)
     return built
+
+
+def scripts(built: Path) -> list[bytes]:
+    return [script.read_bytes() for script in sorted(built.glob("assets/*.js"))]
 
 
 def walk(page: Page) -> None:
