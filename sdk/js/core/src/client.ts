@@ -69,12 +69,13 @@ export const createClient = (options: Options): Trackmate => {
   };
 
   const local = createStorage('localStorage', mayKeep);
+  const tab = createStorage('sessionStorage', mayKeep);
   const visitor = createVisitor(local, prefix, now, newId);
   const queue = createQueue((evicted) => lose('queue', evicted));
   const changed = (): void => keeping._changed();
   const keeping = createKeeping({
     _local: local,
-    _tab: createStorage('sessionStorage', mayKeep),
+    _tab: tab,
     _prefix: prefix,
     _queue: queue,
     _losses: losses,
@@ -208,7 +209,7 @@ export const createClient = (options: Options): Trackmate => {
       pending = [];
       queue._clear();
       visitor._forget();
-      for (const name of local._names(prefix)) local._remove(name);
+      for (const store of [local, tab]) store._names(prefix).forEach(store._remove);
     } else if (decided === 'granted') {
       visitor._set(learnt);
       begin();
