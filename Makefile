@@ -8,7 +8,7 @@ export UV_PYTHON_DOWNLOADS := never
 RUN := .venv/bin/
 
 .DEFAULT_GOAL := help
-.PHONY: help setup dev test check fmt sdk cluster cluster-down cluster-binaries chaos bench verify-couchbase verify-strimzi clean
+.PHONY: help setup dev test check check-sdk fmt sdk cluster cluster-down cluster-binaries chaos bench verify-couchbase verify-strimzi clean
 
 help: ## Print this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-17s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -28,6 +28,11 @@ check: setup ## Lint, types, import rules, generated files up to date
 	$(RUN)mypy
 	$(RUN)lint-imports
 	$(RUN)python docs/generate.py --check
+	@if command -v npm >/dev/null; then $(MAKE) --no-print-directory check-sdk; else echo "No Node.js here: sdk/js is not checked."; fi
+
+check-sdk: sdk/js/node_modules/.ready
+	cd sdk/js && npx --no-install biome check .
+	cd sdk/js && npx --no-install tsc -p core && npx --no-install tsc -p core/test
 
 fmt: setup ## Format the code and mend what lint can mend
 	$(RUN)ruff check --fix --exit-zero
@@ -73,6 +78,10 @@ clean: ## Remove what was installed and built here
 
 .venv/.ready: pyproject.toml uv.lock */pyproject.toml services/*/pyproject.toml | $(UV)
 	$(UV) sync --locked --quiet --python "$$(command -v python3)"
+	@touch $@
+
+sdk/js/node_modules/.ready: sdk/js/package-lock.json
+	cd sdk/js && npm ci --ignore-scripts --no-audit --no-fund --loglevel=error
 	@touch $@
 
 .uv/bin/uv:

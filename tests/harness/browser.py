@@ -24,10 +24,13 @@ _QUIET = [
 
 
 @contextmanager
-def chromium() -> Iterator[Browser]:
+def chromium(*, back_forward_cache: bool = False) -> Iterator[Browser]:
     """The system's browser, without a window."""
+    without = ["--disable-back-forward-cache"] if back_forward_cache else []  # Playwright's own
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=_QUIET)
+        browser = playwright.chromium.launch(
+            executable_path=CHROMIUM, args=_QUIET, ignore_default_args=without
+        )
         yield browser
         browser.close()
 

@@ -31,7 +31,7 @@ from trackmate_operator.backend import Down
 
 pytestmark = [pytest.mark.needs("cluster"), pytest.mark.needs("kafka"), pytest.mark.timeout(900)]
 
-RUNS = int(os.environ.get("TRACKMATE_STATE_RUNS", "3"))
+RUNS = int(os.environ.get("TRACKMATE_STATE_RUNS", "2"))
 KINDS = "secret,configmap,networkpolicy,resourcequota,limitrange,role,rolebinding"
 STREAMS = ("events", "orders")
 KEYS = ("web", "app")
@@ -220,13 +220,19 @@ def machine(tmp_path: Path) -> Iterator[type[Tenants]]:
 
 
 def test_whatever_is_done_in_whatever_order(machine: type[Tenants]) -> None:
-    run_state_machine_as_test(
-        machine,
-        settings=settings(
-            max_examples=RUNS,
-            stateful_step_count=8,
-            deadline=None,
-            phases=[Phase.explicit, Phase.reuse, Phase.generate],  # a step takes seconds
-            suppress_health_check=list(HealthCheck),
-        ),
-    )
+    """
+    Each run by itself: of two that begin alike on a real cluster Hypothesis would ask that they go
+    on alike. The first of its two examples is always the simplest.
+    """
+    for _ in range(RUNS):
+        run_state_machine_as_test(
+            machine,
+            settings=settings(
+                max_examples=2,
+                stateful_step_count=8,
+                deadline=None,
+                database=None,
+                phases=[Phase.explicit, Phase.generate],  # a step takes seconds
+                suppress_health_check=list(HealthCheck),
+            ),
+        )

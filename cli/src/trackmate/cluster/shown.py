@@ -33,6 +33,7 @@ def affiliate(document: Document, pipelines: Iterable[Document]) -> dict[str, An
         "limits": _limits(document),
         "keys": None,
         "snippet": None,
+        "pinnedSnippet": None,
         "curl": None,
         "ledger": {
             "accepted": None,

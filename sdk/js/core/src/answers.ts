@@ -10,7 +10,7 @@ import { guarded } from './scope.js';
 
 export interface Reply {
   _status: number;
-  _type: string | null;
+  _type?: string | null;
   _text: string;
 }
 

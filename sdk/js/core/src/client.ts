@@ -1,18 +1,18 @@
 /** One client of one key: puts the parts together. */
+
 import type { Consent, Drop, Options, Problem, Properties, Trackmate } from './api.js';
 import { createBucket } from './bucket.js';
 import { createIds } from './ids.js';
 import { createKeeping, type Losses } from './keeping.js';
+import { PENDING_EVENTS, QUEUE_BYTES } from './limits.js';
 import { createPages } from './pages.js';
-import { createQueue, type Item, MOST_BYTES, toItem } from './queue.js';
+import { createQueue, type Item, toItem } from './queue.js';
 import { guarded, listen, scope } from './scope.js';
 import { createSending } from './sending.js';
 import { createStorage } from './storage.js';
 import { createVisitor, type Ids } from './visitor.js';
 
 declare const VERSION: string;
-
-const MOST_PENDING = 100;
 
 interface Event extends Properties {
   type: string;
@@ -69,12 +69,13 @@ export const createClient = (options: Options): Trackmate => {
   };
 
   const local = createStorage('localStorage', mayKeep);
+  const tab = createStorage('sessionStorage', mayKeep);
   const visitor = createVisitor(local, prefix, now, newId);
   const queue = createQueue((evicted) => lose('queue', evicted));
   const changed = (): void => keeping._changed();
   const keeping = createKeeping({
     _local: local,
-    _tab: createStorage('sessionStorage', mayKeep),
+    _tab: tab,
     _prefix: prefix,
     _queue: queue,
     _losses: losses,
@@ -127,7 +128,7 @@ export const createClient = (options: Options): Trackmate => {
     if (event.type === 'alias') event.previousId = event.previousId || anonymousId;
     event.context.session = visitor._session();
     const item = toItem(JSON.stringify(event));
-    if (item._bytes > MOST_BYTES) {
+    if (item._bytes > QUEUE_BYTES) {
       lose('size', [item]);
       return;
     }
@@ -162,7 +163,7 @@ export const createClient = (options: Options): Trackmate => {
     try {
       Object.assign(event, fields);
       if (open()) enqueue(event);
-      else if (pending.push(JSON.stringify(event)) > MOST_PENDING) lose('queue', [toItem(pending.shift() as string)]);
+      else if (pending.push(JSON.stringify(event)) > PENDING_EVENTS) lose('queue', [toItem(pending.shift() as string)]);
     } catch {
       lose('invalid', []); // JSON.stringify throws at cycles and BigInts
     }
@@ -208,7 +209,7 @@ export const createClient = (options: Options): Trackmate => {
       pending = [];
       queue._clear();
       visitor._forget();
-      for (const name of local._names(prefix)) local._remove(name);
+      for (const store of [local, tab]) store._names(prefix).forEach(store._remove);
     } else if (decided === 'granted') {
       visitor._set(learnt);
       begin();

@@ -7,13 +7,10 @@
  * under a Web Lock that is given back at once (a page that holds one gets no back/forward cache).
  * Where two tabs meet all the same, events go twice, under the same ids.
  */
+import { DEAD_AFTER_MS, STAMP_EVERY_MS, WRITE_AFTER_MS } from './limits.js';
 import { type Item, type Queue, toItem } from './queue.js';
 import { cancel, guarded, later, scope } from './scope.js';
 import type { Kept } from './storage.js';
-
-const SETTLE_MS = 200;
-const STAMP_EVERY_MS = 30_000;
-const DEAD_AFTER_MS = 120_000; // a hidden tab's timers run once a minute
 
 export interface Losses {
   /** Events lost since they were last reported. */
@@ -101,7 +98,7 @@ export const createKeeping = ({ _local, _tab, _prefix, _queue, _losses, _now, _n
       if (settling) return;
       settling = true;
       cancel(timer);
-      timer = later(SETTLE_MS, writeOwn);
+      timer = later(WRITE_AFTER_MS, writeOwn);
     },
     _write: write,
     /** Looks for queues of tabs that died, now and while there are queues of others. */

@@ -1,7 +1,5 @@
 /** The events that wait, as the texts they were serialised to once; the oldest go when there are too many. */
-
-export const MOST_EVENTS = 1000;
-export const MOST_BYTES = 512 * 1024;
+import { QUEUE_BYTES, QUEUE_EVENTS } from './limits.js';
 
 export interface Item {
   /** JSON, without a newline. */
@@ -31,7 +29,7 @@ export const createQueue = (evicted: (items: Item[]) => void) => {
     let [count, size] = [items.length, bytes];
     const gone: Item[] = [];
     for (const item of items) {
-      if (count <= MOST_EVENTS && size <= MOST_BYTES) break;
+      if (count <= QUEUE_EVENTS && size <= QUEUE_BYTES) break;
       if (item._flying) continue; // may be stored already: its answer decides
       count--;
       size -= item._bytes;

@@ -8,14 +8,11 @@
 import { judge } from './answers.js';
 import type { Drop, Problem } from './api.js';
 import type { Losses } from './keeping.js';
+import { BATCH_BYTES, BATCH_EVENTS, SEND_AFTER_MS } from './limits.js';
 import type { Item, Queue } from './queue.js';
 import { cancel, later } from './scope.js';
 import { type Answered, fits, post } from './transport.js';
 import { backoff, retryAfter } from './waiting.js';
-
-const MOST_EVENTS = 100; // a batch
-const MOST_BYTES = 59_000; // a batch: within what may outlive a page
-const SOON_MS = 1000;
 
 interface Parts {
   _address: string;
@@ -36,7 +33,7 @@ const sizeOf = (batch: Item[]): number => batch.reduce((sum, item) => sum + item
 
 export const createSending = (parts: Parts) => {
   const { _address, _queue, _losses, _allowed, _now, _elapsed, _changed, _lose, _paused } = parts;
-  let most = MOST_EVENTS;
+  let most = BATCH_EVENTS;
   let failures = 0; // in a row
   let wait = 0;
   let notBefore = 0; // as Retry-After asked
@@ -45,7 +42,7 @@ export const createSending = (parts: Parts) => {
   let timer: number | undefined;
 
   const ready = (): boolean => !paused && _allowed() && _elapsed() >= notBefore;
-  const next = (): Item[] => _queue._take(most, MOST_BYTES);
+  const next = (): Item[] => _queue._take(most, BATCH_BYTES);
 
   const schedule = (ms: number): void => {
     if (timer || running || paused || !_allowed() || !next().length) return;
@@ -85,7 +82,7 @@ export const createSending = (parts: Parts) => {
       _lose('refused', refused, _problem);
       return removed(refused);
     }
-    most = Math.min(MOST_EVENTS, most * 2);
+    most = Math.min(BATCH_EVENTS, most * 2);
     _losses._count -= reported;
     return removed(batch);
   };
@@ -133,7 +130,7 @@ export const createSending = (parts: Parts) => {
 
   return {
     /** There is something to send. */
-    _soon: (): void => schedule(SOON_MS),
+    _soon: (): void => schedule(SEND_AFTER_MS),
     /** Sends now, except before what Retry-After asked for. True when nothing is left. */
     _run: run,
     _resume(): void {

@@ -5,22 +5,20 @@
  * `keepalive` lets a request outlive its page. All that is in flight so, of every library of the page,
  * may have 64 KiB together (fetch 4.6, HTTP-network-or-cache fetch), so ours has a budget below that.
  */
-import type { Reply } from './answers.js';
-import { cancel, later, scope } from './scope.js';
 
-const BUDGET_BYTES = 60_000;
-const BUDGET_REQUESTS = 15;
-const TIMEOUT_MS = 30_000; // a server that never answers must not stop the queue
+import type { Reply } from './answers.js';
+import { KEEPALIVE_BYTES, KEEPALIVE_REQUESTS, TIMEOUT_MS } from './limits.js';
+import { cancel, later, scope } from './scope.js';
 
 let bytesInFlight = 0;
 let requestsInFlight = 0;
 
 /** Whether so many bytes may outlive the page now. */
 export const fits = (bytes: number): boolean =>
-  requestsInFlight < BUDGET_REQUESTS && bytesInFlight + bytes <= BUDGET_BYTES;
+  requestsInFlight < KEEPALIVE_REQUESTS && bytesInFlight + bytes <= KEEPALIVE_BYTES;
 
 export interface Answered extends Reply {
-  _retryAfter: string | null;
+  _retryAfter?: string | null;
 }
 
 /** The answer; rejects where there is none. */
@@ -56,5 +54,5 @@ export const post = async (url: string, body: string, bytes: number, keepalive: 
 /** Where there is no fetch. What the browser took is as good as stored: it never tells. */
 const beacon = (url: string, body: string): Answered => {
   if (!scope.navigator.sendBeacon(url, body)) throw 0;
-  return { _status: 200, _type: null, _retryAfter: null, _text: '{"status":"stored"}' };
+  return { _status: 200, _text: '{"status":"stored"}' };
 };

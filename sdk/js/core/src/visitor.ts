@@ -4,10 +4,8 @@
  *
  * A session ends after 30 minutes without an event, and after 24 hours in any case.
  */
+import { SESSION_IDLE_MS, SESSION_LONGEST_MS } from './limits.js';
 import { createCell, type Kept } from './storage.js';
-
-const IDLE_MS = 30 * 60_000;
-const LONGEST_MS = 24 * 3_600_000;
 
 /** As they are kept, and as they stand in events. */
 export interface Ids {
@@ -47,7 +45,8 @@ export const createVisitor = (storage: Kept, prefix: string, now: () => number, 
     _session(): { id: string; seq: number } {
       const at = now();
       let current = visit._read() as Visit;
-      if (!current.id || at - current.last > IDLE_MS || at - current.began > LONGEST_MS) current = begin(at);
+      if (!current.id || at - current.last > SESSION_IDLE_MS || at - current.began > SESSION_LONGEST_MS)
+        current = begin(at);
       current.last = at;
       current.seq++;
       visit._write(current);

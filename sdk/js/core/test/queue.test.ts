@@ -1,7 +1,8 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import * as fc from 'fast-check';
-import { createQueue, type Item, MOST_BYTES, MOST_EVENTS, toItem } from '../src/queue.js';
+import { QUEUE_BYTES, QUEUE_EVENTS } from '../src/limits.js';
+import { createQueue, type Item, toItem } from '../src/queue.js';
 
 const sized = (bytes: number): Item => ({ _text: '', _bytes: bytes });
 const sum = (items: readonly Item[]) => items.reduce((total, item) => total + item._bytes, 0);
@@ -11,7 +12,7 @@ test('the size of an event is that of its UTF-8', () => {
 });
 
 test('whatever comes, the caps hold, and what went is the oldest', () => {
-  const sizes = fc.array(fc.integer({ min: 1, max: MOST_BYTES }), { maxLength: 60 });
+  const sizes = fc.array(fc.integer({ min: 1, max: QUEUE_BYTES }), { maxLength: 60 });
   fc.assert(
     fc.property(fc.array(sizes, { maxLength: 5 }), fc.boolean(), (adds, many) => {
       const gone: Item[] = [];
@@ -21,8 +22,8 @@ test('whatever comes, the caps hold, and what went is the oldest', () => {
         const items = sizes.flatMap((size) => (many ? Array.from({ length: 50 }, () => sized(1)) : [sized(size)]));
         all.push(...items);
         queue._add(items);
-        assert.ok(queue._all().length <= MOST_EVENTS);
-        assert.ok(sum(queue._all()) <= MOST_BYTES);
+        assert.ok(queue._all().length <= QUEUE_EVENTS);
+        assert.ok(sum(queue._all()) <= QUEUE_BYTES);
       }
       assert.deepEqual([...gone, ...queue._all()], all);
     }),
@@ -31,8 +32,8 @@ test('whatever comes, the caps hold, and what went is the oldest', () => {
 
 test('no more goes than the room that is needed', () => {
   const queue = createQueue(() => {});
-  queue._add(Array.from({ length: MOST_EVENTS + 1 }, () => sized(1)));
-  assert.equal(queue._all().length, MOST_EVENTS);
+  queue._add(Array.from({ length: QUEUE_EVENTS + 1 }, () => sized(1)));
+  assert.equal(queue._all().length, QUEUE_EVENTS);
 });
 
 test('what is in flight never goes for room', () => {
@@ -41,7 +42,7 @@ test('what is in flight never goes for room', () => {
   const flying = { ...sized(1), _flying: true };
   const second = sized(1);
   queue._add([flying, second]);
-  queue._add(Array.from({ length: MOST_EVENTS - 1 }, () => sized(1)));
+  queue._add(Array.from({ length: QUEUE_EVENTS - 1 }, () => sized(1)));
   assert.deepEqual(gone, [second]);
   assert.equal(queue._all()[0], flying);
 });
@@ -71,7 +72,7 @@ test('a batch is the oldest that do not fly, within both limits, and never nothi
 test('what is removed makes room', () => {
   const gone: Item[] = [];
   const queue = createQueue((items) => gone.push(...items));
-  const [first, second] = [sized(MOST_BYTES - 1), sized(MOST_BYTES)];
+  const [first, second] = [sized(QUEUE_BYTES - 1), sized(QUEUE_BYTES)];
   queue._add([first]);
   queue._remove([first]);
   queue._add([second], true);
