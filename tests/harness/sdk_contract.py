@@ -310,6 +310,8 @@ def _is_well_formed(request: Request) -> None:
     assert said in always["content types"], said
     for name, pattern in always["query"].items():
         assert _is(pattern, request.query.get(name, _ABSENT)), f"{name}: {request.query}"
+    for name, pattern in always["query, if at all"].items():
+        assert name not in request.query or _is(pattern, request.query[name]), request.query
     assert request.query["key"] == KEY
     many, size = len(request.texts), len(request.body)
     assert 1 <= many <= always["most events"], many

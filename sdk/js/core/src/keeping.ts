@@ -48,8 +48,9 @@ export const createKeeping = ({ _local, _tab, _prefix, _queue, _losses, _now, _n
     let items = wanted;
     const save = (): boolean =>
       _local._set(queues + tab, [`${_now()} ${_losses._count}`].concat(items.map((item) => item._text)).join('\n'));
-    while (items.length && !save()) items = items.slice((items.length + 1) >> 1); // no room: the newest half
-    if (items.length) timer = later(STAMP_EVERY_MS, writeOwn);
+    const any = (): number => items.length + _losses._count;
+    while (any() && !save() && items.length) items = items.slice((items.length + 1) >> 1); // no room: the newest half
+    if (any()) timer = later(STAMP_EVERY_MS, writeOwn);
     else _local._remove(queues + tab);
     return items === wanted;
   };
