@@ -38,6 +38,7 @@ export const createSending = (parts: Parts) => {
   let wait = 0;
   let notBefore = 0; // as Retry-After asked
   let paused = false;
+  let reporting = 0; // losses that a request in flight tells of
   let running: Promise<boolean> | undefined;
   let timer: number | undefined;
 
@@ -91,15 +92,17 @@ export const createSending = (parts: Parts) => {
   const fly = async (batch: Item[], plain?: boolean): Promise<boolean | undefined> => {
     const body = `[${batch.map((item) => item._text)}]`;
     const size = sizeOf(batch);
-    const reported = _losses._count;
+    const reported = _losses._count - reporting;
     const address = `${_address}&sentAt=${_now()}&attempt=${failures + 1}${reported ? `&dropped=${reported}` : ''}`;
     let reply: Answered | undefined;
+    reporting += reported;
     for (const item of batch) item._flying = true;
     try {
       reply = await post(address, body, size, !plain && fits(size));
     } catch {
       failed(batch, 0);
     }
+    reporting -= reported;
     for (const item of batch) item._flying = false;
     return reply && settle(batch, reply, reported);
   };
