@@ -193,7 +193,7 @@ export const createClient = (options: Options): Trackmate => {
     reset: guarded(visitor._renew),
     flush() {
       sending._resume();
-      return sending._run();
+      return sending._run().then((empty) => empty && !pending.length);
     },
     consent(decided?: Consent) {
       guarded(decide)(decided);
