@@ -94,7 +94,11 @@ _WATCH = """{
   window.settled = () => new Promise((resolve) => {
     if (flying <= given_up) return resolve();
     waiting.push(resolve);
-    realTimeout(() => { given_up = flying; go() }, 5000);
+    realTimeout(() => {
+      if (!waiting.includes(resolve)) return;
+      given_up = flying;
+      go();
+    }, 5000);
   });
   const due = new Map();
   const set = window.setTimeout, clear = window.clearTimeout;
