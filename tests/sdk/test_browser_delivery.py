@@ -256,6 +256,16 @@ def test_hours_offline_lose_nothing(site: Site, context: BrowserContext) -> None
     site.settles()
 
 
+def test_what_a_blocker_stops_waits_until_it_lets_go(site: Site, context: BrowserContext) -> None:
+    page = site.open(context)
+    context.route("**/v1/events*", lambda route: route.abort("blockedbyclient"))
+    with page.expect_event("requestfailed"):
+        site.track(page, *names("blocked", 10))
+    assert site.stored() == {}
+    context.unroute("**/v1/events*")
+    site.settles()
+
+
 # what happens to tabs
 
 KEPT = """name => Object.entries(localStorage)
@@ -357,6 +367,18 @@ def test_a_page_without_storage_sends_all_the_same(
     site.track(page, *names(f"unkept-{len(script)}", 40))
     site.settles()
     assert site.gateway.hurt > 0
+
+
+def test_a_page_whose_storage_is_cleared_sends_all_the_same(
+    site: Site, context: BrowserContext
+) -> None:
+    page = site.open(context)
+    site.gateway.hurts(LATER)
+    site.track(page, *names("cleared", 20))
+    is_kept(page, "cleared-19")
+    page.evaluate("localStorage.clear(); sessionStorage.clear()")
+    site.gateway.heals()
+    site.settles()
 
 
 @pytest.mark.parametrize("hours", [-48, 48])

@@ -4,6 +4,7 @@ real browser, or the SDK whose adapter is at TRACKMATE_SDK_ADAPTER (docs/sdk-con
 """
 
 import os
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from scripted_ingest import scripted_ingest
 from sdk_contract import Behaviour, Run, Sdk, behaviours
 from web_sdk_adapter import web_sdk_adapter
 
+DOCS = Path(__file__).parents[2] / "docs"
 ADAPTER = os.environ.get("TRACKMATE_SDK_ADAPTER")
 NEEDS = () if ADAPTER else ("chromium", "node")
 
@@ -29,8 +31,19 @@ def sdk() -> Iterator[Sdk]:
         yield Sdk(url)
 
 
+def test_what_is_said_of_delivery_names_what_shows_it() -> None:
+    said = (DOCS / "sdk-delivery.md").read_text("utf-8")
+    here = "".join(file.read_text("utf-8") for file in Path(__file__).parent.glob("test_*.py"))
+    tests = re.findall(r"`(test_\w+)`", said)
+    assert [name for name in tests if f"def {name}(" not in here] == []
+
+    claims = re.findall(r"\*(\w[^*]*?)(?: …)?\*", said)
+    known = [behaviour.name for behaviour in behaviours()]
+    assert [it for it in claims if not any(name.startswith(it) for name in known)] == []
+
+
 def test_each_step_is_described() -> None:
-    page = (Path(__file__).parents[2] / "docs/sdk-contract.md").read_text("utf-8")
+    page = (DOCS / "sdk-contract.md").read_text("utf-8")
     steps = {next(iter(step)) if isinstance(step, dict) else step for step in all_steps()}
     assert {step for step in steps if f"`{step}`" not in page} == set()
 
