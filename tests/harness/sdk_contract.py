@@ -32,7 +32,7 @@ class Behaviour:
 
 
 def behaviours() -> list[Behaviour]:
-    """Each of the contract; one about several answers is as many."""
+    """Each of the contract; one about several things is as many."""
     return [
         Behaviour(
             f"{told['name']} ({case})" if case else told["name"], steps, told.get("options", {})
@@ -44,7 +44,7 @@ def behaviours() -> list[Behaviour]:
 
 
 def _with_each(steps: Any, answer: Any) -> Any:
-    """The steps, with one of the answers that a behaviour is about."""
+    """The steps, with one of the things that a behaviour is about."""
     if isinstance(steps, list):
         return [answer if it == "each" else _with_each(it, answer) for it in steps]
     if isinstance(steps, dict):
