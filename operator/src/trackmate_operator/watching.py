@@ -23,6 +23,7 @@ from trackmate_operator.seen import Seen
 
 _SILENT_S = 120  # whole seconds: without a bookmark: the watch is dead, and begun again
 _ANSWERED_S = 30.0
+_IDLE_S = 0.5  # of a task that kopf keeps for each object: at a start all would live at once
 _GONE = "DELETED"
 
 
@@ -84,6 +85,7 @@ def settings() -> kopf.OperatorSettings:
     found = kopf.OperatorSettings()
     found.posting.enabled = False
     found.persistence.diffbase_storage = _Forgetful()
+    found.queueing.idle_timeout = _IDLE_S
     found.watching.inactivity_timeout = _SILENT_S
     found.watching.server_timeout = _SILENT_S * 2
     found.networking.request_timeout = _ANSWERED_S
