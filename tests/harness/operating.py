@@ -49,6 +49,10 @@ class Operating:
         self.process.kill()
         self.process.wait()
 
+    def become(self, other: "Operating") -> None:
+        """As when the kubelet begins it anew."""
+        self.process, self.log_file = other.process, other.log_file
+
     def stop(self) -> int:
         """SIGTERM, and its exit code."""
         self.process.send_signal(signal.SIGTERM)

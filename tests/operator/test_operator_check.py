@@ -2,6 +2,7 @@
 `trackmate-operator --check`, and how it refuses to begin: a sentence with the value and the cure.
 """
 
+import asyncio
 import json
 import os
 import subprocess
@@ -14,6 +15,8 @@ import pytest
 from control_plane import ControlPlane, control_plane
 from kafka_broker import Cluster
 from operating import PROGRAM, settings
+from trackmate_operator.seen import Seen
+from trackmate_operator.watching import Watches
 
 pytestmark = [pytest.mark.needs("cluster"), pytest.mark.needs("kafka")]
 
@@ -34,6 +37,21 @@ def check(file: Path, plane: ControlPlane) -> tuple[int, str]:
     )
     assert "Traceback" not in done.stderr
     return done.returncode, done.stdout + done.stderr
+
+
+def test_what_is_not_served_ends_the_watches_with_a_sentence(
+    plane: ControlPlane, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else they would show nothing, for ever: it is served a moment after its CRD is there."""
+    monkeypatch.setenv("KUBECONFIG", str(plane.kubeconfig))
+
+    async def watched() -> tuple[str, bool]:
+        begun, stopping = asyncio.Event(), asyncio.Event()
+        watches = Watches(Seen("{affiliate}.x"), lambda _: None, lambda _: None, strimzi=False)
+        return await watches.run(begun=begun, stopping=stopping), begun.is_set()
+
+    said = "The API server does not serve affiliates.trackmate.io yet."
+    assert asyncio.run(watched()) == (said, False)
 
 
 def test_missing_resources_are_said_and_then_all_is_right(
@@ -64,6 +82,20 @@ def test_resources_that_are_older_than_the_operator_are_said(
     assert code == 1
     assert "The CRD affiliates.trackmate.io is older than this operator: its status lacks " in said
     assert "streams; apply the files in crds/ of this version" in said
+    plane.install_crds()
+    assert check(settings(tmp_path, kafka), plane)[0] == 0
+
+
+def test_resources_that_are_there_and_not_served_are_said(
+    plane: ControlPlane, kafka: Cluster, tmp_path: Path
+) -> None:
+    plane.install_crds()
+    crd = plane.read("crd", "pipelines.trackmate.io")
+    crd["spec"]["versions"][0]["served"] = False
+    plane.kubectl("replace", "-f", "-", input=json.dumps(crd))
+    code, said = check(settings(tmp_path, kafka), plane)
+    assert code == 1
+    assert "The CRD pipelines.trackmate.io does not serve v1alpha1; apply the files in" in said
     plane.install_crds()
     assert check(settings(tmp_path, kafka), plane)[0] == 0
 

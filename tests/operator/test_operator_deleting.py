@@ -231,7 +231,7 @@ def test_a_rotated_and_revoked_key_stays_so_when_its_secret_is_gone(
 
     operator.kill()
     plane.kubectl("delete", "secret", "turned-keys", "-n", "trackmate-turned")
-    operator.process = start(home, plane, kafka).process
+    operator.become(start(home, plane, kafka))
 
     wait_until(
         lambda: (
@@ -247,15 +247,19 @@ def test_a_rotated_and_revoked_key_stays_so_when_its_secret_is_gone(
 def test_crds_that_are_deleted_take_no_data_along(
     plane: ControlPlane, kafka: Cluster, operator: Operating, home: Path
 ) -> None:
-    """The last test of this module: the operator ends with what it watches, and begins anew."""
+    """
+    The last test of this module: the operator ends with what it watches, as it would see nothing
+    more, and the kubelet begins it anew.
+    """
     applied(plane, "survivor", id="af-10")
     store(kafka, "survivor.events")
     before = keys(plane, "survivor")
     plane.kubectl("delete", "crd", "affiliates.trackmate.io", "--timeout=120s")
     assert stored(kafka, "survivor.events") == 1
     assert not [user for user in users(kafka) if user.startswith("survivor")]
+    assert operator.process.wait(timeout=60) == 1
+    assert operator.said("ended")[-1]["fault"] == "The CRD affiliates.trackmate.io was deleted."
     plane.install_crds()
-    if operator.process.poll() is not None:
-        operator.process = start(home, plane, kafka).process
+    operator.become(start(home, plane, kafka))
     applied(plane, "survivor", id="af-10")
     assert keys(plane, "survivor") == before

@@ -55,7 +55,7 @@ def test_an_api_server_that_is_away_is_waited_for_and_nothing_is_deleted(
     def revived() -> bool:
         """As its Deployment starts another, where one could not renew its Lease and ended."""
         if operator.process.poll() is not None:
-            operator.process = start(home, plane, kafka).process
+            operator.become(start(home, plane, kafka))
         return True
 
     name = f"through-{fault}"

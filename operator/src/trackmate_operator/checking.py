@@ -2,6 +2,8 @@
 What would keep the operator from working, before it begins.
 """
 
+from collections.abc import Sequence
+
 from trackmate_operator.cluster import Cluster
 from trackmate_operator.configuration import Configuration
 from trackmate_operator.kafka.admin import Admin
@@ -38,11 +40,14 @@ _CURE = "apply the files in crds/ of this version, or install its chart trackmat
 async def _resources(cluster: Cluster) -> list[str]:
     found = []
     for kind, fields in _STATUS.items():
-        name = f"{kind.plural}.trackmate.io"
+        name = kind.resource
         crd = await cluster.get(Ref(CRD, name))
+        served = _served(crd) if crd else []
         if crd is None:
             found.append(f"The API server does not know {name}; {_CURE}")
-        elif missing := sorted(fields - _status_of(crd)):
+        elif kind.version not in {one["name"] for one in served}:
+            found.append(f"The CRD {name} does not serve {kind.version}; {_CURE}")
+        elif missing := sorted(fields - _status(served)):
             found.append(
                 f"The CRD {name} is older than this operator: its status lacks "
                 f"{', '.join(missing)}; {_CURE}"
@@ -50,12 +55,16 @@ async def _resources(cluster: Cluster) -> list[str]:
     return found
 
 
-def _status_of(crd: Document) -> set[str]:
-    """The fields that the status has in every version that is served."""
-    served = [one for one in crd["spec"]["versions"] if one["served"]]
+def _served(crd: Document) -> Sequence[Document]:
+    """Its versions."""
+    return [one for one in crd["spec"]["versions"] if one["served"]]
+
+
+def _status(versions: Sequence[Document]) -> set[str]:
+    """The fields that the status has in every one of them."""
     return set.intersection(
         *(
             set(one["schema"]["openAPIV3Schema"]["properties"]["status"]["properties"])
-            for one in served
+            for one in versions
         )
     )

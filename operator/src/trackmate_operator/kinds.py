@@ -16,6 +16,20 @@ class Kind(NamedTuple):
     kind: str
     plural: str
 
+    @property
+    def group(self) -> str:
+        """Empty for what belongs to no group, as Secrets do."""
+        return self.api_version.rpartition("/")[0]
+
+    @property
+    def version(self) -> str:
+        return self.api_version.rpartition("/")[2]
+
+    @property
+    def resource(self) -> str:
+        """As kubectl takes it, and as its CRD is called: `affiliates.trackmate.io`."""
+        return f"{self.plural}.{self.group}".removesuffix(".")
+
 
 NAMESPACE = Kind("v1", "Namespace", "namespaces")
 SECRET = Kind("v1", "Secret", "secrets")

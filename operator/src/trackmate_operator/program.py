@@ -11,7 +11,6 @@ import uuid
 from collections.abc import AsyncIterator
 from contextvars import ContextVar
 
-import kopf
 from aiohttp import web
 
 from trackmate_operator.apply import holds
@@ -29,7 +28,7 @@ from trackmate_operator.published import published, reference
 from trackmate_operator.queue import Queue
 from trackmate_operator.reconcile import Reconciler, Unfinished
 from trackmate_operator.seen import Seen
-from trackmate_operator.watching import registry, settings
+from trackmate_operator.watching import Watches
 
 _KAFKA_AGAIN_S = 5.0
 
@@ -92,7 +91,7 @@ class Operator:
             leading = asyncio.create_task(self._lead())
             leading.add_done_callback(lambda _: self._stopping.set())
             try:
-                await self._watch()
+                unwatched = await self._watch()
             finally:
                 for task in (leading, beating):
                     task.cancel()
@@ -100,24 +99,19 @@ class Operator:
             await self._leadership.give_up()
         if isinstance(lost, Exception):
             _log.error("ended", exc_info=lost)
-            return 1
-        return 0
+        elif unwatched:
+            _log.error("ended", extra={"fields": {"fault": unwatched}})
+        return 1 if unwatched or isinstance(lost, Exception) else 0
 
-    async def _watch(self) -> None:
+    async def _watch(self) -> str:
         """kopf's share. Once it runs, SIGTERM ends it, and all the rest after it."""
-        await kopf.operator(
-            registry=registry(
-                self._seen,
-                self._queue.add,
-                lambda namespace: self._namespaces.add_later(namespace, PATIENCE_S),
-                strimzi=self._platform.settings.strimzi is not None,
-            ),
-            settings=settings(),
-            clusterwide=True,
-            standalone=True,
-            ready_flag=self._watching,
-            stop_flag=self._stopping,
+        watches = Watches(
+            self._seen,
+            self._queue.add,
+            lambda namespace: self._namespaces.add_later(namespace, PATIENCE_S),
+            strimzi=self._platform.settings.strimzi is not None,
         )
+        return await watches.run(begun=self._watching, stopping=self._stopping)
 
     async def _lead(self) -> None:
         """Wait for the Lease, then work as long as it is held. Raises LeadershipLost."""

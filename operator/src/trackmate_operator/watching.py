@@ -1,17 +1,25 @@
 """
 kopf's part: it watches, and whatever happens puts an affiliate's name into the queue. No handler
 keeps a state, so that kopf writes nothing to any object.
+
+What is watched is what is served at the start. kopf would follow the CRDs, but it asks what is
+served at the moment of a CRD's event, which can be too early, and never again; and the watch of a
+kind whose CRD is gone does not end, and stays silent though the CRD comes back. So the process ends
+with a kind that it watches, and is begun anew.
 """
 
-from collections.abc import Callable
+import asyncio
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import kopf
+from kopf._cogs.structs.references import Insights  # an argument of kopf's, without another name
 
 from trackmate_operator.declared import namespace_of
 from trackmate_operator.kinds import (
     AFFILIATE,
     CHILDREN,
+    CRD,
     KAFKA_TOPIC,
     KAFKA_USER,
     NAMESPACE,
@@ -27,23 +35,75 @@ _IDLE_S = 0.5  # of a task that kopf keeps for each object: at a start all would
 _GONE = "DELETED"
 
 
-def registry(
-    seen: Seen, look_at: Callable[[str], None], orphaned: Callable[[str], None], *, strimzi: bool
-) -> kopf.OperatorRegistry:
-    """
-    What to do with each event: look at an affiliate, by its name, or at a namespace whose Pipelines
-    may be no affiliate's.
-    """
-    found = kopf.OperatorRegistry()
-    told = _Told(seen, look_at, orphaned)
-    kopf.on.login(registry=found)(_login)
-    kopf.on.event(*_selector(AFFILIATE), registry=found, id="affiliate")(told.affiliate)
-    kopf.on.event(*_selector(PIPELINE), registry=found, id="pipeline")(told.pipeline)
-    labels = {objects.AFFILIATE: kopf.PRESENT}
-    of_strimzi = (KAFKA_TOPIC, KAFKA_USER) if strimzi else ()
-    for kind in (NAMESPACE, *CHILDREN, *of_strimzi):
-        kopf.on.event(*_selector(kind), registry=found, id=kind.plural, labels=labels)(told.other)
-    return found
+class Watches:
+    """Of one process."""
+
+    def __init__(
+        self,
+        seen: Seen,
+        look_at: Callable[[str], None],
+        orphaned: Callable[[str], None],
+        *,
+        strimzi: bool,
+    ) -> None:
+        """
+        What happens is a reason to look at an affiliate, by its name, or at a namespace whose
+        Pipelines may be no affiliate's.
+        """
+        self._told = _Told(seen, look_at, orphaned)
+        self._labelled = (NAMESPACE, *CHILDREN, *((KAFKA_TOPIC, KAFKA_USER) if strimzi else ()))
+        self._relied_on = (AFFILIATE, PIPELINE, *self._labelled)
+        self._unwatched: asyncio.Future[str] = asyncio.get_running_loop().create_future()
+
+    async def run(self, *, begun: asyncio.Event, stopping: asyncio.Event) -> str:
+        """Until it is told to stop; or gives a sentence about what can not be watched."""
+        insights = Insights()
+        self._unwatched.add_done_callback(lambda _: stopping.set())
+        beginning = asyncio.create_task(self._begin(insights, begun))
+        try:
+            await kopf.operator(
+                registry=self._registry(),
+                settings=_settings(self._labelled),
+                insights=insights,
+                clusterwide=True,
+                standalone=True,
+                stop_flag=stopping,
+            )
+        finally:
+            beginning.cancel()
+        return self._unwatched.result() if self._unwatched.done() else ""
+
+    async def _begin(self, insights: Insights, begun: asyncio.Event) -> None:
+        await insights.ready_resources.wait()
+        watched = {(one.group, one.plural) for one in insights.watched_resources}
+        missing = [kind for kind in self._relied_on if (kind.group, kind.plural) not in watched]
+        if missing:
+            self._lose(f"The API server does not serve {missing[0].resource} yet.")
+        else:
+            begun.set()
+
+    async def _crd(self, *, type: str | None, name: str, **_: Any) -> None:  # noqa: A002
+        if type == _GONE and name in {kind.resource for kind in self._relied_on}:
+            self._lose(f"The CRD {name} was deleted.")
+
+    def _lose(self, sentence: str) -> None:
+        if not self._unwatched.done():
+            self._unwatched.set_result(sentence)
+
+    def _registry(self) -> kopf.OperatorRegistry:
+        found = kopf.OperatorRegistry()
+        kopf.on.login(registry=found)(_login)
+        kopf.on.event(*_selector(CRD), registry=found, id="crd")(self._crd)
+        kopf.on.event(*_selector(AFFILIATE), registry=found, id="affiliate")(self._told.affiliate)
+        kopf.on.event(*_selector(PIPELINE), registry=found, id="pipeline")(self._told.pipeline)
+        for kind in self._labelled:
+            kopf.on.event(
+                *_selector(kind),
+                registry=found,
+                id=kind.plural,
+                labels={objects.AFFILIATE: kopf.PRESENT},
+            )(self._told.other)
+        return found
 
 
 class _Told:
@@ -80,16 +140,17 @@ class _Told:
                 self._look_at(name)
 
 
-def settings() -> kopf.OperatorSettings:
+def _settings(labelled: Iterable[Kind]) -> kopf.OperatorSettings:
     """Of kopf. What is not ours is filtered out by the server."""
     found = kopf.OperatorSettings()
     found.posting.enabled = False
     found.persistence.diffbase_storage = _Forgetful()
     found.queueing.idle_timeout = _IDLE_S
+    found.scanning.disabled = True
     found.watching.inactivity_timeout = _SILENT_S
     found.watching.server_timeout = _SILENT_S * 2
     found.networking.request_timeout = _ANSWERED_S
-    for kind in (NAMESPACE, *CHILDREN, KAFKA_TOPIC, KAFKA_USER):
+    for kind in labelled:
         found.watching.label_selectors[_selector(kind)] = objects.AFFILIATE
     return found
 
@@ -108,8 +169,8 @@ class _Forgetful(kopf.DiffBaseStorage):
 
 
 def _selector(kind: Kind) -> tuple[str, str] | tuple[str, str, str]:
-    group, _, version = kind.api_version.rpartition("/")
-    return (group, version, kind.plural) if group else (version, kind.plural)
+    found = (kind.version, kind.plural)
+    return (kind.group, *found) if kind.group else found
 
 
 def _login(*, logger: Any, **kwargs: Any) -> kopf.ConnectionInfo | None:
