@@ -72,17 +72,32 @@ def test_the_documentation_needs_nothing_from_elsewhere(http: httpx.Client) -> N
 def test_metrics_are_on_a_port_of_their_own(
     dev: Dev, http: httpx.Client, key: dict[str, str]
 ) -> None:
-    def counted() -> float:
-        text = httpx.get(dev.metrics_url, trust_env=False).text
-        name = 'trackmate_ingest_events_total{affiliate="acme",stream="images"}'
-        found = re.search(re.escape(name) + r" (\S+)", text)
-        return float(found[1]) if found else 0
-
-    before = counted()
+    name = 'trackmate_ingest_events_total{affiliate="acme",stream="images"}'
+    before = counted(dev, name)
     http.post("/v1/events?stream=images", content="[1,2,3]", headers=key)
 
-    assert counted() == before + 3
+    assert counted(dev, name) == before + 3
     assert http.get("/metrics").status_code == 404
+
+
+@pytest.mark.parametrize(
+    ("told", "more"), [("3", 3), ("", 0), ("-1", 0), ("1e9", 0), ("9999999", 0), ("x", 0)]
+)
+def test_what_a_client_lost_is_counted_where_it_can_be_a_count(
+    dev: Dev, http: httpx.Client, key: dict[str, str], told: str, more: int
+) -> None:
+    name = 'trackmate_ingest_client_losses_total{affiliate="acme"}'
+    before = counted(dev, name)
+    sent = http.post("/v1/events", params={"dropped": told}, content="{}", headers=key)
+
+    assert sent.status_code == 200
+    assert counted(dev, name) == before + more
+
+
+def counted(dev: Dev, name: str) -> float:
+    text = httpx.get(dev.metrics_url, trust_env=False).text
+    found = re.search(re.escape(name) + r" (\S+)", text)
+    return float(found[1]) if found else 0
 
 
 def test_without_an_id_of_its_own_an_event_takes_the_request_s(

@@ -95,7 +95,9 @@ class Collector:
                 f"{why} Repeat the same request with the same ids: that is safe.",
                 headers=retry_after(random.uniform(1, 5)),  # noqa: S311 - spreads the repeats
             ) from why
-        self._metrics.stored(intake.name, stream, events=len(events), size=len(body))
+        self._metrics.stored(
+            intake.name, stream, events=len(events), size=len(body), lost=request.lost()
+        )
         return _stored(len(events))
 
 

@@ -52,13 +52,16 @@ class Metrics(MetricSource):
     def __init__(self) -> None:
         self.events: Counter[tuple[str, str]] = Counter()
         self.bytes: Counter[tuple[str, str]] = Counter()
+        self.lost: Counter[tuple[str]] = Counter()
         self.answers: Counter[tuple[int, str]] = Counter()
         self.waits = Durations()
         self.draining = False
 
-    def stored(self, affiliate: str, stream: str, *, events: int, size: int) -> None:
+    def stored(self, affiliate: str, stream: str, *, events: int, size: int, lost: int) -> None:
         self.events[affiliate, stream] += events
         self.bytes[affiliate, stream] += size
+        if lost:
+            self.lost[affiliate,] += lost
 
     def answered(self, status: int, kind: str, *, seconds: float) -> None:
         self.answers[status, kind] += 1
@@ -68,6 +71,7 @@ class Metrics(MetricSource):
         """Count what another process counted."""
         self.events += other.events
         self.bytes += other.bytes
+        self.lost += other.lost
         self.answers += other.answers
         self.waits.add(other.waits)
         self.draining = self.draining or other.draining
@@ -81,6 +85,12 @@ class Metrics(MetricSource):
             "Bytes of request bodies whose events were stored",
             ("affiliate", "stream"),
             self.bytes,
+        )
+        yield _counter(
+            "trackmate_ingest_client_losses",
+            "Events that clients lost, as they told with a request that was stored",
+            ("affiliate",),
+            self.lost,
         )
         yield _counter(
             "trackmate_ingest_answers",

@@ -4,6 +4,7 @@ Pure; `collect` decides what follows.
 """
 
 import binascii
+import re
 from base64 import b64decode
 from collections.abc import MutableMapping
 from typing import Any, NamedTuple
@@ -26,6 +27,7 @@ _MEDIA_TYPES = {
     b"text/plain": "sniffed",
 }
 _FORM = b"application/x-www-form-urlencoded"  # what RudderStack's Node SDK calls its gzipped JSON
+_COUNT = re.compile(r"[0-9]{1,6}")  # a client may say anything
 _CHARSETS = {b"utf-8", b"us-ascii"}
 
 
@@ -74,6 +76,11 @@ class Request:
             return name
         named = self.query.get("stream")
         return named[0] if named else None
+
+    def lost(self) -> int:
+        """How many events the client lost before this request, as an SDK of ours tells it."""
+        told = self.query.get("dropped")
+        return int(told[0]) if told and _COUNT.fullmatch(told[0]) else 0
 
     def media(self) -> str:
         """How the body is to be read: json, lines or sniffed. Raises Refused, 415."""
