@@ -2,10 +2,10 @@
 `trackmate-operator --check`, and how it refuses to begin: a sentence with the value and the cure.
 """
 
-import asyncio
 import json
 import os
 import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -15,8 +15,6 @@ import pytest
 from control_plane import ControlPlane, control_plane
 from kafka_broker import Cluster
 from operating import PROGRAM, settings
-from trackmate_operator.seen import Seen
-from trackmate_operator.watching import Watches
 
 pytestmark = [pytest.mark.needs("cluster"), pytest.mark.needs("kafka")]
 
@@ -39,19 +37,30 @@ def check(file: Path, plane: ControlPlane) -> tuple[int, str]:
     return done.returncode, done.stdout + done.stderr
 
 
-def test_what_is_not_served_ends_the_watches_with_a_sentence(
-    plane: ControlPlane, monkeypatch: pytest.MonkeyPatch
-) -> None:
+WATCHING = """
+import asyncio
+from trackmate_operator.seen import Seen
+from trackmate_operator.watching import Watches
+
+async def main():
+    begun, stopping = asyncio.Event(), asyncio.Event()
+    watches = Watches(Seen("{affiliate}.x"), lambda _: None, lambda _: None, strimzi=False)
+    print(await watches.run(begun=begun, stopping=stopping), begun.is_set())
+
+asyncio.run(main())
+"""
+
+
+def test_what_is_not_served_ends_the_watches_with_a_sentence(plane: ControlPlane) -> None:
     """Else they would show nothing, for ever: it is served a moment after its CRD is there."""
-    monkeypatch.setenv("KUBECONFIG", str(plane.kubeconfig))
-
-    async def watched() -> tuple[str, bool]:
-        begun, stopping = asyncio.Event(), asyncio.Event()
-        watches = Watches(Seen("{affiliate}.x"), lambda _: None, lambda _: None, strimzi=False)
-        return await watches.run(begun=begun, stopping=stopping), begun.is_set()
-
-    said = "The API server does not serve affiliates.trackmate.io yet."
-    assert asyncio.run(watched()) == (said, False)
+    done = subprocess.run(  # a process of its own: kopf leaves its connections to the end of one
+        [sys.executable, "-c", WATCHING],
+        capture_output=True,
+        text=True,
+        check=True,
+        env={**os.environ, "KUBECONFIG": str(plane.kubeconfig)},
+    )
+    assert done.stdout == "The API server does not serve affiliates.trackmate.io yet. False\n"
 
 
 def test_missing_resources_are_said_and_then_all_is_right(
