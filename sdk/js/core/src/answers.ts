@@ -14,8 +14,8 @@ export interface Reply {
   _text: string;
 }
 
-/** `stored`: done · `retry`: the same again, later · `pause`: nothing passes · `halve`: fewer at once · `drop`: these are refused. */
-export type Verdict = 'stored' | 'retry' | 'pause' | 'halve' | 'drop';
+/** `stored`: done · `retry`: the same again, later · `pause`: nothing passes · `halve`: fewer at once · `hold`: one alone is too large for the way there. */
+export type Verdict = 'stored' | 'retry' | 'pause' | 'halve' | 'hold';
 
 const parsed = (text: string): Partial<Problem> => Object(guarded(JSON.parse)(text));
 
@@ -24,21 +24,30 @@ const problemOf = ({ _type, _text }: Reply): Problem | undefined => {
   return said && /^urn:trackmate:problem:/.test(said.type as string) ? (said as Problem) : undefined;
 };
 
-/** Of a request with `count` events: what follows, which events it means (from 0), and why. */
-export const judge = (reply: Reply, count: number): { _verdict: Verdict; _only?: number; _problem?: Problem } => {
+interface Judged<Event> {
+  /** Of all; none where some are refused. */
+  _verdict?: Verdict;
+  /** The events that are refused. */
+  _gone?: Event[];
+  _problem?: Problem;
+}
+
+/** Of a request with these events: what follows, and why. */
+export const judge = <Event>(reply: Reply, events: Event[]): Judged<Event> => {
   const status = reply._status;
   if (status === 200 && (parsed(reply._text) as { status?: unknown }).status === 'stored') {
     return { _verdict: 'stored' };
   }
   const _problem = problemOf(reply);
   const tooLarge = status === 413;
-  if (!_problem) return { _verdict: tooLarge && count > 1 ? 'halve' : 'retry' };
+  const several = events.length > 1;
+  if (!_problem) return { _verdict: !tooLarge ? 'retry' : several ? 'halve' : 'hold' };
   if (status === 401 || status === 403 || status === 421) return { _verdict: 'pause', _problem };
   if (status < 400 || status >= 500 || status === 408 || status === 429) return { _verdict: 'retry', _problem };
   if (tooLarge || status === 400) {
-    const only = _problem.event as number;
-    if (only >= 0 && only < count && Number.isInteger(only)) return { _verdict: 'drop', _only: only, _problem };
-    if (count > 1) return { _verdict: 'halve', _problem };
+    const named = Number.isInteger(_problem.event) && events[_problem.event as number];
+    if (named) return { _gone: [named], _problem };
+    if (several) return { _verdict: 'halve', _problem };
   }
-  return { _verdict: 'drop', _problem };
+  return { _gone: events, _problem };
 };

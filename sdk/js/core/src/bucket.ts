@@ -9,8 +9,6 @@ export const createBucket = (now: () => number): (() => boolean) => {
     const at = now();
     tokens = Math.min(EVENTS_AT_ONCE, tokens + ((at - last) / 1000) * EVENTS_PER_SECOND);
     last = at;
-    if (tokens < 1) return false;
-    tokens--;
-    return true;
+    return tokens >= 1 && tokens-- > 0;
   };
 };

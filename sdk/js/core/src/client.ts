@@ -7,21 +7,17 @@ import { createKeeping, type Losses } from './keeping.js';
 import { PENDING_EVENTS, QUEUE_BYTES } from './limits.js';
 import { createPages } from './pages.js';
 import { createQueue, type Item, toItem } from './queue.js';
-import { guarded, listen, scope } from './scope.js';
+import { guarded, later, listen, scope } from './scope.js';
 import { createSending } from './sending.js';
 import { createStorage } from './storage.js';
 import { createVisitor, type Ids } from './visitor.js';
 
 declare const VERSION: string;
 
-interface Event extends Properties {
-  type: string;
-  userId?: string;
-  previousId?: string;
-  context: Properties;
-}
+/** An event as the page gave it; what else is known of it when it happens, and what is added once the visitor may be known. */
+type Waiting = [text: string, ids: Partial<Ids>, context: Properties];
 
-const idOf = (given: unknown): string | undefined => (given == null || given === '' ? undefined : String(given));
+const idOf = (given: unknown): string | undefined => (given || given === 0 ? String(given) : undefined);
 
 const randomize = (bytes: Uint8Array): void => {
   if (scope.crypto) scope.crypto.getRandomValues(bytes);
@@ -31,14 +27,14 @@ const randomize = (bytes: Uint8Array): void => {
 /** Whether nothing can come of these options; said once. */
 const isUseless = ({ key, endpoint }: Options): boolean => {
   const useless = !key || !/^https?:/.test(endpoint);
-  if (useless) console.warn(`Trackmate sends nothing with key ${key}, endpoint ${endpoint}`);
+  if (useless) console.warn(`Trackmate sends nothing: key ${key}, endpoint ${endpoint}`);
   return useless;
 };
 
 const refusedBySignal = ({ gpc, dnt }: Options): boolean => {
   const { navigator } = scope;
   return (
-    (gpc === 'deny' && !!navigator.globalPrivacyControl) ||
+    (gpc === 'deny' && navigator.globalPrivacyControl) ||
     (dnt === 'deny' && (navigator.doNotTrack || scope.doNotTrack) === '1')
   );
 };
@@ -52,7 +48,8 @@ export const createClient = (options: Options): Trackmate => {
   const newId = createIds(now, randomize);
 
   let consent: Consent = refusedBySignal(options) || isUseless(options) ? 'denied' : options.consent || 'granted';
-  let pending: string[] = []; // events that wait for consent, or for a prerendered page to be seen
+  let waiting: Waiting[] = []; // for the page's task to end, for consent, or for a prerendered page to be seen
+  let settling: number | undefined;
   let begun = false;
   let going = false; // whether the page may be gone any moment
 
@@ -105,40 +102,33 @@ export const createClient = (options: Options): Trackmate => {
 
   const leave = (): void => {
     going = true;
+    settle();
     sending._leave();
     keeping._write();
   };
 
-  const begin = (): void => {
+  /** What waits joins the queue, where it may. The device is asked here first, as that takes milliseconds. */
+  const settle = (): void => {
+    settling = undefined;
     if (!open()) return;
-    const learnt = pending;
-    pending = [];
-    if (!begun) keeping._takeOver();
-    begun = true;
-    for (const text of learnt) enqueue(JSON.parse(text));
-    keeping._look();
+    if (!begun) {
+      begun = true;
+      keeping._takeOver();
+      keeping._look();
+    }
+    const settled = waiting;
+    waiting = [];
+    settled.forEach(enqueue);
     sending._soon();
   };
 
-  /** The last of an event: what only a visitor who allows it has. */
-  const enqueue = (event: Event): void => {
-    const { anonymousId, userId } = visitor._known();
-    event.anonymousId = anonymousId;
-    event.userId = event.userId || userId;
-    if (event.type === 'alias') event.previousId = event.previousId || anonymousId;
-    event.context.session = visitor._session();
-    const item = toItem(JSON.stringify(event));
-    if (item._bytes > QUEUE_BYTES) {
-      lose('size', [item]);
-      return;
-    }
-    queue._add([item]);
-    if (going) {
-      leave();
-      return;
-    }
+  const enqueue = ([text, ids, context]: Waiting): void => {
+    const { anonymousId, userId, groupId } = Object.assign(visitor._known(), ids);
+    Object.assign(context, { groupId, session: visitor._session() });
+    const item = toItem(`${text.slice(0, -1)},${JSON.stringify({ anonymousId, userId, context }).slice(1)}`);
+    if (item._bytes > QUEUE_BYTES) lose('size', [item]);
+    else queue._add([item]);
     changed();
-    sending._soon();
   };
 
   const record = (type: string, fields: Properties): void => {
@@ -147,30 +137,25 @@ export const createClient = (options: Options): Trackmate => {
       lose('rate', []);
       return;
     }
-    const { userId, groupId } = visitor._ids();
-    const event: Event = {
-      type,
-      messageId: newId(),
-      userId,
-      timestamp: new Date(now()).toISOString(),
-      context: {
-        page: page && page(),
-        clock: { origin: Math.round(performance.timeOrigin), elapsed: Math.round(elapsed()) },
-        groupId,
-        library: { name: '@trackmate/core', version: VERSION },
-      },
+    const context = {
+      page: page && page(),
+      clock: { origin: Math.round(performance.timeOrigin), elapsed: Math.round(elapsed()) },
+      library: { name: '@trackmate/core', version: VERSION },
     };
     try {
-      Object.assign(event, fields);
-      if (open()) enqueue(event);
-      else if (pending.push(JSON.stringify(event)) > PENDING_EVENTS) lose('queue', [toItem(pending.shift() as string)]);
+      const event = { type, messageId: newId(), timestamp: new Date(now()).toISOString() };
+      waiting.push([JSON.stringify(Object.assign(event, fields)), open() ? {} : visitor._ids(), context]);
     } catch {
       lose('invalid', []); // JSON.stringify throws at cycles and BigInts
     }
+    if (going) leave();
+    else if (open()) settling = settling || later(0, settle);
+    else if (waiting.length > PENDING_EVENTS) lose('queue', [toItem((waiting.shift() as Waiting)[0])]);
   };
 
   const learn = (name: keyof Ids, given: unknown): string | undefined => {
     const id = idOf(given);
+    settle(); // what happened before was somebody else's
     if (id) visitor._set({ [name]: id });
     return id;
   };
@@ -185,15 +170,20 @@ export const createClient = (options: Options): Trackmate => {
     group: guarded((groupId: unknown, traits?: Properties) => {
       record('group', { groupId: learn('groupId', groupId), traits });
     }),
-    alias: guarded((userId: unknown, previous?: unknown) => {
-      const previousId = idOf(previous) || visitor._ids().userId;
-      learn('userId', userId);
-      record('alias', { previousId });
+    alias: guarded((given: unknown, previous?: unknown) => {
+      settle();
+      const { anonymousId, userId } = visitor._known();
+      learn('userId', given);
+      record('alias', { previousId: idOf(previous) || userId || anonymousId });
     }),
-    reset: guarded(visitor._renew),
-    flush() {
+    reset: guarded(() => {
+      settle();
+      visitor._renew();
+    }),
+    async flush() {
       sending._resume();
-      return sending._run().then((empty) => empty && !pending.length);
+      guarded(settle)();
+      return (await sending._run()) && !waiting.length;
     },
     consent(decided?: Consent) {
       guarded(decide)(decided);
@@ -206,13 +196,13 @@ export const createClient = (options: Options): Trackmate => {
     const learnt = visitor._ids();
     consent = decided;
     if (decided === 'denied') {
-      pending = [];
+      waiting = [];
       queue._clear();
       visitor._forget();
       for (const store of [local, tab]) store._names(prefix).forEach(store._remove);
     } else if (decided === 'granted') {
       visitor._set(learnt);
-      begin();
+      settle();
     }
   };
 
@@ -220,12 +210,9 @@ export const createClient = (options: Options): Trackmate => {
   const page = document && createPages(pages, () => client.page());
 
   listen(document, 'visibilitychange', () => {
-    if (document.visibilityState === 'hidden') {
-      leave();
-      return;
-    }
-    going = false;
-    keeping._look();
+    going = document.visibilityState === 'hidden';
+    if (going) leave();
+    else keeping._look();
   });
   listen(scope, 'pagehide', () => {
     leave();
@@ -238,9 +225,9 @@ export const createClient = (options: Options): Trackmate => {
     sending._soon();
   });
   listen(scope, 'online', sending._run);
-  listen(document, 'prerenderingchange', begin);
+  listen(document, 'prerenderingchange', settle);
 
   if (consent === 'denied') decide(consent);
-  else begin();
+  else settling = later(0, settle);
   return client;
 };

@@ -47,7 +47,7 @@ export const createKeeping = ({ _local, _tab, _prefix, _queue, _losses, _now, _n
     const wanted = _queue._all().filter(_written);
     let items = wanted;
     const save = (): boolean =>
-      _local._set(queues + tab, [`${_now()} ${_losses._count}`].concat(items.map((item) => item._text)).join('\n'));
+      _local._set(queues + tab, [`${_now()} ${_losses._count}`, ...items.map((item) => item._text)].join('\n'));
     const any = (): number => items.length + _losses._count;
     while (any() && !save() && items.length) items = items.slice((items.length + 1) >> 1); // no room: the newest half
     if (any()) timer = later(STAMP_EVERY_MS, writeOwn);
@@ -80,7 +80,7 @@ export const createKeeping = ({ _local, _tab, _prefix, _queue, _losses, _now, _n
     for (const name of _local._names(queues)) {
       const value = name !== queues + tab && _local._get(name);
       if (!value) continue;
-      if (Math.abs(_now() - Number.parseInt(value, 10)) <= DEAD_AFTER_MS) others = true;
+      if (Math.abs(_now() - Number.parseFloat(value)) <= DEAD_AFTER_MS) others = true;
       else dead.push([name, value]);
     }
     if (others) looking = later(DEAD_AFTER_MS, look);

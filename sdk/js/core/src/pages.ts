@@ -7,8 +7,8 @@ import { guarded, later, listen, scope } from './scope.js';
 /** `viewed` hears of each view, where there are listeners to be; the result tells of the page that is open. */
 export const createPages = (mode: boolean | 'hash', viewed: () => void) => {
   const { document, history, location } = scope;
-  let referrer: string = document.referrer;
-  let href = '';
+  let href: string = document.referrer; // of what was viewed last
+  let referrer = href;
   let at: string;
 
   const look = (again?: boolean): void => {
@@ -16,7 +16,7 @@ export const createPages = (mode: boolean | 'hash', viewed: () => void) => {
     later(0, () => {
       const now = location.pathname + location.search + (mode === 'hash' ? location.hash : '');
       if (now === at && !again) return;
-      if (now !== at && href) referrer = href;
+      if (now !== at) referrer = href;
       at = now;
       href = location.href;
       viewed();

@@ -8,6 +8,8 @@ export interface Item {
   readonly _bytes: number;
   /** Whether a request that carries it has no answer yet. */
   _flying?: boolean;
+  /** Whether something on the way lets nothing so large through: it waits for another page. */
+  _held?: boolean;
 }
 
 export const toItem = (text: string): Item => ({ _text: text, _bytes: new TextEncoder().encode(text).length });
@@ -55,7 +57,7 @@ export const createQueue = (evicted: (items: Item[]) => void) => {
       const batch: Item[] = [];
       let size = 0;
       for (const item of items) {
-        if (item._flying) continue;
+        if (item._flying || item._held) continue;
         size += item._bytes + 1; // its comma
         if (batch.length && (batch.length >= most || size > mostBytes)) break;
         batch.push(item);

@@ -31,8 +31,17 @@ interface Parts {
 
 const sizeOf = (batch: Item[]): number => batch.reduce((sum, item) => sum + item._bytes + 1, 1);
 
-export const createSending = (parts: Parts) => {
-  const { _address, _queue, _losses, _allowed, _now, _elapsed, _changed, _lose, _paused } = parts;
+export const createSending = ({
+  _address,
+  _queue,
+  _losses,
+  _allowed,
+  _now,
+  _elapsed,
+  _changed,
+  _lose,
+  _paused,
+}: Parts) => {
   let most = BATCH_EVENTS;
   let failures = 0; // in a row
   let wait = 0;
@@ -66,7 +75,7 @@ export const createSending = (parts: Parts) => {
 
   /** Does what the answer asks for; whether to go on at once. */
   const settle = (batch: Item[], reply: Answered, reported: number): boolean => {
-    const { _verdict, _only, _problem } = judge(reply, batch.length);
+    const { _verdict, _gone, _problem } = judge(reply, batch);
     if (_verdict === 'retry') return failed(batch, retryAfter(reply._retryAfter, _now()));
     if (_verdict === 'pause') {
       paused = true;
@@ -74,14 +83,17 @@ export const createSending = (parts: Parts) => {
       return false;
     }
     failures = 0;
+    if (_verdict === 'hold') {
+      batch[0]._held = true;
+      return true;
+    }
     if (_verdict === 'halve') {
       most = batch.length >> 1;
       return true;
     }
-    if (_verdict === 'drop') {
-      const refused = _only === undefined ? batch : [batch[_only]];
-      _lose('refused', refused, _problem);
-      return removed(refused);
+    if (_gone) {
+      _lose('refused', _gone, _problem);
+      return removed(_gone);
     }
     most = Math.min(BATCH_EVENTS, most * 2);
     _losses._count -= reported;
