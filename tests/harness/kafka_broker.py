@@ -172,8 +172,8 @@ class Cluster:
         """Until every broker answers and has all of its replicas in sync."""
         deadline = time.monotonic() + _START_S
         admin = self.admin()
-        while not _all_answer(self, admin):
-            assert time.monotonic() < deadline, self.brokers[0].log
+        while missing := _what_is_missing(self, admin):
+            assert time.monotonic() < deadline, f"{missing}\n{self.brokers[0].log}"
             time.sleep(0.1)
 
     def leaders(self, topic: str) -> set[int]:
@@ -364,17 +364,23 @@ def _version() -> str:
     return str(version)
 
 
-def _all_answer(cluster: Cluster, admin: AdminClient) -> bool:
+def _what_is_missing(cluster: Cluster, admin: AdminClient) -> str:
     for broker in cluster.brokers:
         assert broker.process
         assert broker.process.poll() is None, broker.log
     try:
         there = admin.list_topics(timeout=1)
-    except KafkaException:
-        return False
-    partitions = [one for topic in there.topics.values() for one in topic.partitions.values()]
-    in_sync = all(len(one.isrs) == len(one.replicas) for one in partitions)
-    return in_sync and len(there.brokers) == len(cluster.brokers)
+    except KafkaException as why:
+        return str(why)
+    if len(there.brokers) != len(cluster.brokers):
+        return f"brokers: {[*there.brokers]}"
+    behind = [
+        f"{topic.topic} {one.id}: {one.isrs} of {one.replicas}"
+        for topic in there.topics.values()
+        for one in topic.partitions.values()
+        if len(one.isrs) != len(one.replicas)
+    ]
+    return f"out of sync: {behind}" if behind else ""
 
 
 def there() -> bool:
