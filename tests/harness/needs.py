@@ -13,7 +13,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import cluster_binaries
+import firefox
 import kafka_broker
+import webkit
 from postgres import programs
 
 CHROMIUM = "/usr/bin/chromium"
@@ -30,6 +32,14 @@ class Need:
 NEEDS = {
     "chromium": Need(
         "no Chromium at /usr/bin/chromium: apt-get install chromium", Path(CHROMIUM).exists
+    ),
+    "firefox": Need(
+        f"no Firefox at {firefox.FIREFOX}: apt-get install firefox-esr",
+        Path(firefox.FIREFOX).exists,
+    ),
+    "webkit": Need(
+        "no WebKit to be driven: apt-get install webkit2gtk-driver xvfb",
+        lambda: Path(webkit.DRIVER).exists() and Path(webkit.DISPLAY).exists(),
     ),
     "node": Need(
         "no Node.js 20 or newer with npm: needed for the clients of others",

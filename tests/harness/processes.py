@@ -1,8 +1,14 @@
 """
-What the kernel says of processes that a test follows (proc(5)).
+What the kernel says of processes that a test follows (proc(5)), and their end at once.
 """
 
+import os
+import signal
+from contextlib import suppress
 from pathlib import Path
+from subprocess import Popen
+
+from waiting_for import wait_until
 
 _ESTABLISHED = "01"
 
@@ -21,6 +27,34 @@ def runs(pid: int) -> bool:
         return False
 
 
+def group(number: int) -> list[int]:
+    """The processes of a group that have not ended."""
+    pids = [int(entry.name) for entry in Path("/proc").iterdir() if entry.name.isdigit()]
+    return [pid for pid in pids if _group_of(pid) == number and runs(pid)]
+
+
+def cmdline(pid: int) -> str:
+    """What it was started with, or calls itself since then; nothing of one that has ended."""
+    with suppress(FileNotFoundError, ProcessLookupError):
+        return Path(f"/proc/{pid}/cmdline").read_text("utf-8").replace("\0", " ")
+    return ""
+
+
+def kill(pid: int) -> None:
+    """kill -9, and wait for the end."""
+    with suppress(ProcessLookupError):
+        os.kill(pid, signal.SIGKILL)
+    wait_until(lambda: not runs(pid), f"process {pid} has ended")
+
+
+def kill_group(leader: Popen[bytes]) -> None:
+    """kill -9 of all that a process of a session of its own has started, and wait for their end."""
+    with suppress(ProcessLookupError):
+        os.killpg(leader.pid, signal.SIGKILL)
+    leader.wait()
+    wait_until(lambda: not group(leader.pid), f"the processes of group {leader.pid} have ended")
+
+
 def connections(pid: int, port: int) -> int:
     """How many TCP connections over IPv4 to its port it has accepted and holds."""
     lines = [line.split() for line in Path("/proc/net/tcp").read_text().splitlines()[1:]]
@@ -30,6 +64,13 @@ def connections(pid: int, port: int) -> int:
         if state == _ESTABLISHED and int(local.rpartition(":")[2], 16) == port
     }
     return sum(_opened(fd) in accepted for fd in Path(f"/proc/{pid}/fd").iterdir())
+
+
+def _group_of(pid: int) -> int:
+    """0 of one that has ended."""
+    with suppress(ProcessLookupError):
+        return os.getpgid(pid)
+    return 0
 
 
 def _opened(fd: Path) -> str:

@@ -6,18 +6,17 @@ Chromium, against a real instance, looked at from the instance's side.
 import json
 from collections.abc import Callable, Iterator
 from contextlib import suppress
-from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
-from typing import Any
 
 import pytest
 from playwright.sync_api import Browser, BrowserContext, Error, Page
 
 from browser import chromium, visitor
+from probing import Probed, names
 from running import ACME, Dev, serving
 from waiting_for import wait_until
-from web_gateway import PASS, Came, Fault, WebGateway, web_gateway
+from web_gateway import PASS, Came, Fault, web_gateway
 
 pytestmark = [pytest.mark.needs("chromium"), pytest.mark.timeout(180)]
 
@@ -37,17 +36,7 @@ def browser() -> Iterator[Browser]:
         yield found
 
 
-@dataclass
-class Site:
-    """The pages of one test, on another origin than ingest's, and what was tracked on them."""
-
-    gateway: WebGateway
-    dev: Dev
-    tracked: set[str] = field(default_factory=set)
-
-    def at(self, path: str = "/") -> str:
-        return f"http://localhost:{self.gateway.port}/site{path}"
-
+class Site(Probed):
     def open(self, context: BrowserContext, path: str = "/") -> Page:
         """In a new tab, once the client is there."""
         page = context.new_page()
@@ -68,26 +57,6 @@ class Site:
         page.evaluate("names => names.forEach(name => trackmate.track('Probe', { name }))", names)
         self.tracked |= {*names}
 
-    def stored(self) -> dict[str, list[Any]]:
-        """The probes that the instance has, by their names; those of one name are repeats."""
-        found: dict[str, list[Any]] = {}
-        for event in self.dev.tail():
-            document = json.loads(event.value)
-            if document.get("event") == "Probe":
-                found.setdefault(document["properties"]["name"], []).append(event)
-        return {name: events for name, events in found.items() if name in self.tracked}
-
-    def settles(self, seconds: float = 40) -> None:
-        """All is stored; and what came twice came with the same id and bytes."""
-        wait_until(
-            lambda: {*self.stored()} == self.tracked,
-            "all that was tracked is stored",
-            seconds=seconds,
-        )
-        for name, events in self.stored().items():
-            assert len({(event.id, event.value) for event in events}) == 1, name
-        assert self.gateway.methods["OPTIONS"] == 0, "a preflight was sent"
-
 
 HEAD = "<!doctype html><title>Site</title>"
 
@@ -106,10 +75,6 @@ def site(dev: Dev) -> Iterator[Site]:
 def context(browser: Browser) -> Iterator[BrowserContext]:
     with visitor(browser) as context:
         yield context
-
-
-def names(prefix: str, count: int) -> list[str]:
-    return [f"{prefix}-{number}" for number in range(count)]
 
 
 # what happens to a page right after it tracked
