@@ -23,6 +23,7 @@ from kafka_operating import Watched, access, standing, wanted
 from kafka_users import OPERATIONS, WRITE, allow, allow_cluster, set_password
 from trackmate_operator.backend import Item
 from trackmate_operator.kafka.admin import Admin
+from trackmate_operator.kafka.messages import SCRAM_SHA_512
 from trackmate_operator.kafka.seeing import comes_to_hold
 from trackmate_operator.plan.kafka import Wanted
 from waiting_for import wait_until
@@ -121,6 +122,20 @@ def test_a_password_that_no_secret_holds_is_set_again_and_is_the_same(run: Run) 
     first, second = run(twice)
     assert second.changed == ["Set the password of the user 'acme.crm'."]
     assert second.passwords == first.passwords
+
+
+def test_a_user_that_kafka_forgot_is_made_again_with_its_password(
+    run: Run, cluster: Cluster
+) -> None:
+    async def twice(watched: Watched) -> tuple[Any, Any]:
+        first = await keep(watched)
+        await watched.admin.drop_password("acme.crm", SCRAM_SHA_512)
+        return first, await watched.direct().keep(NAME, ID, WANTED, first.passwords)
+
+    first, second = run(twice)
+    assert second.changed == ["Made the user 'acme.crm'."]
+    assert second.passwords == first.passwords
+    AdminClient(cluster.settings("acme.crm", first.passwords["acme.crm"])).list_topics(timeout=10)
 
 
 def test_another_id_has_other_passwords(run: Run) -> None:
