@@ -68,10 +68,8 @@ metadata.log.max.record.bytes.between.snapshots=2048
 num.network.threads=2
 num.io.threads=2
 """
-
-# Often a snapshot of the metadata: from records alone, where one of them removes a user, a broker that
-# starts may forget every SCRAM user (ScramDelta.apply, Kafka 4.1 to 4.3: it drops the map that the
-# rest is put into).
+"""Snapshots of the metadata are made often, because a broker that starts from records alone may forget
+every SCRAM user, where one of them removes a user (ScramDelta.apply, Kafka 4.1 to 4.3)."""
 
 _SECURED = """\
 sasl.enabled.mechanisms=SCRAM-SHA-512
