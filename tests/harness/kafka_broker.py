@@ -68,8 +68,10 @@ metadata.log.max.record.bytes.between.snapshots=2048
 num.network.threads=2
 num.io.threads=2
 """
-"""Snapshots of the metadata are made often, because a broker that starts from records alone may forget
-every SCRAM user, where one of them removes a user (ScramDelta.apply, Kafka 4.1 to 4.3)."""
+"""
+Snapshots of the metadata are made often, because a broker that starts from records alone may forget
+every SCRAM user, where one of them removes a user (ScramDelta.apply, Kafka 4.1 to 4.3).
+"""
 
 _SECURED = """\
 sasl.enabled.mechanisms=SCRAM-SHA-512
