@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 import pytest
 
 from trackmate_consume import flow as flow_module
-from trackmate_consume.flow import Ends, Flow, Pace
+from trackmate_consume.flow import Ends, Flow, Pace, _Signal
 from trackmate_consume.ledger import Counts, Outcome, Settled
 from trackmate_consume.letters import DeadLetter
 from trackmate_consume.program import Dead, Filtered, Result
@@ -530,3 +530,18 @@ def test_a_drain_lets_what_is_being_written_end_and_commits_it() -> None:
         assert it.source.position == 1, "what was written is committed, and no more was taken"
 
     asyncio.run(scenario())
+
+
+def test_who_is_cancelled_as_it_is_woken_is_cancelled() -> None:
+    """Else a lane would wait on, and a replay that has come to its end never end."""
+
+    async def both() -> bool:
+        changed = _Signal()
+        waiting = asyncio.create_task(changed.wait(10))
+        await asyncio.sleep(0)
+        changed.set()
+        waiting.cancel()
+        await asyncio.wait([waiting])
+        return waiting.cancelled()
+
+    assert asyncio.run(both())

@@ -421,7 +421,8 @@ class _Signal:
             await self._event.wait()
             return
         with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(self._event.wait(), at_most_s)
+            async with asyncio.timeout(at_most_s):  # wait_for of 3.11 may swallow a cancellation
+                await self._event.wait()
 
 
 def _words(fault: Exception) -> str:

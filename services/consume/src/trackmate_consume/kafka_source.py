@@ -190,7 +190,8 @@ class KafkaSource:
         self._said = True
         if wait_s and not self._any(most):
             with suppress(TimeoutError):
-                await asyncio.wait_for(self._filled(most), wait_s)
+                async with asyncio.timeout(wait_s):
+                    await self._filled(most)
         return self._take(most)
 
     async def commit(self, settled: Settled) -> None:

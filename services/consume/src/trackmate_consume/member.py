@@ -86,7 +86,8 @@ class Member(Collector):
     async def _until(self, stopping: asyncio.Event) -> None:
         while not stopping.is_set():
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(stopping.wait(), _LOOK_S)
+                async with asyncio.timeout(_LOOK_S):
+                    await stopping.wait()
             await self._read_again()
             settled, waits = self._running.pipeline.settled, self._running.waits
             self._progress.note(settled=settled, waits=waits, now=now())
