@@ -7,6 +7,7 @@ import asyncio
 import contextlib
 import json
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 from urllib.request import getproxies, proxy_bypass
@@ -38,12 +39,20 @@ class Answer(NamedTuple):
     """None where it is not JSON."""
 
 
+@dataclass
+class _Login:
+    """A session of who asks, and how many requests are under way in it."""
+
+    session: aiohttp.ClientSession
+    asking: int = 0
+
+
 class Server:
     """To be closed."""
 
     def __init__(self, credentials: Any) -> None:
         self._credentials = credentials
-        self._session: aiohttp.ClientSession | None = None
+        self._login: _Login | None = None
         self._logging_in = asyncio.Lock()
 
     @classmethod
@@ -68,8 +77,8 @@ class Server:
         return str(self._credentials.server)
 
     async def close(self) -> None:
-        if self._session is not None:
-            await self._session.close()
+        if self._login is not None:
+            await self._login.session.close()
 
     async def ask(
         self, method: str, path: str, *, params: Mapping[str, str], body: Body | None
@@ -78,18 +87,18 @@ class Server:
         `path` from the server's root. Who is not known any more shows what it has now, once: a
         token of a pod is renewed in its file. Raises NoAnswer.
         """
-        session = self._session or await self._login(None)
-        answer = await self._asked(session, method, path, params, body)
+        login = self._login or await self._logged_in(None)
+        answer = await self._asked(login, method, path, params, body)
         if answer.code != _UNAUTHORIZED:
             return answer
-        session = await self._login(session)
-        return await self._asked(session, method, path, params, body)
+        login = await self._logged_in(login)
+        return await self._asked(login, method, path, params, body)
 
-    async def _login(self, before: aiohttp.ClientSession | None) -> aiohttp.ClientSession:
-        """The session that takes the place of the one before; of many that ask, one makes it."""
+    async def _logged_in(self, before: _Login | None) -> _Login:
+        """What takes the place of the one before; of many that ask, one makes it."""
         async with self._logging_in:
-            if self._session is not None and self._session is not before:
-                return self._session
+            if self._login is not None and self._login is not before:
+                return self._login
             try:
                 if before is not None:
                     await self._credentials.reauthenticate()
@@ -97,21 +106,28 @@ class Server:
             except (OSError, ValueError, KeyError) as error:
                 raise NoAnswer(f"who asks cannot be told: {error}") from None
             token = self._credentials.token
-            login = {"Authorization": f"Bearer {token.strip()}"} if token else {}
-            self._session = aiohttp.ClientSession(
-                base_url=self.url,
-                headers={"User-Agent": _CLIENT, **login},
-                connector=aiohttp.TCPConnector(ssl=tls),
-                timeout=aiohttp.ClientTimeout(total=_ANSWERED_S),
-                proxy=self._credentials.proxy or _proxy(self.url),
+            shown = {"Authorization": f"Bearer {token.strip()}"} if token else {}
+            self._login = _Login(
+                aiohttp.ClientSession(
+                    base_url=self.url,
+                    headers={"User-Agent": _CLIENT, **shown},
+                    connector=aiohttp.TCPConnector(ssl=tls),
+                    timeout=aiohttp.ClientTimeout(total=_ANSWERED_S),
+                    proxy=self._credentials.proxy or _proxy(self.url),
+                )
             )
             if before is not None:
-                await before.close()
-            return self._session
+                await self._let_go(before)
+            return self._login
+
+    async def _let_go(self, login: _Login) -> None:
+        """Close the session, if another took its place and nobody waits for an answer in it."""
+        if login is not self._login and not login.asking:
+            await login.session.close()
 
     async def _asked(
         self,
-        session: aiohttp.ClientSession,
+        login: _Login,
         method: str,
         path: str,
         params: Mapping[str, str],
@@ -121,13 +137,17 @@ class Server:
         if body is not None:
             sent = {"data": json.dumps(body.content), "headers": {"Content-Type": body.media}}
         name = self._credentials.tls_server_name
+        login.asking += 1
         try:
-            async with session.request(
+            async with login.session.request(
                 method, path, params=params, server_hostname=name, **sent
             ) as response:
                 return Answer(response.status, _document(await response.read()))
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
             raise NoAnswer(str(error) or type(error).__name__) from None
+        finally:
+            login.asking -= 1
+            await self._let_go(login)
 
 
 def _proxy(url: str) -> str | None:
