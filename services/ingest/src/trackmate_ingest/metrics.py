@@ -60,8 +60,7 @@ class Metrics(MetricSource):
     def stored(self, affiliate: str, stream: str, *, events: int, size: int, lost: int) -> None:
         self.events[affiliate, stream] += events
         self.bytes[affiliate, stream] += size
-        if lost:
-            self.lost[affiliate,] += lost
+        self.lost[affiliate,] += lost  # of none too: a counter is seen to grow from 0
 
     def answered(self, status: int, kind: str, *, seconds: float) -> None:
         self.answers[status, kind] += 1
@@ -71,7 +70,7 @@ class Metrics(MetricSource):
         """Count what another process counted."""
         self.events += other.events
         self.bytes += other.bytes
-        self.lost += other.lost
+        self.lost.update(other.lost)  # += would leave zeros out
         self.answers += other.answers
         self.waits.add(other.waits)
         self.draining = self.draining or other.draining
