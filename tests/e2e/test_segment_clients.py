@@ -104,7 +104,7 @@ class Account:
 
 def counts(ledger: dict[str, Any]) -> Counter[str]:
     """The ledger's figures of events, of the pipeline to the store."""
-    (line,) = ledger["pipelines"]
+    [line] = [one for one in ledger["pipelines"] if one["name"] == "store"]
     return Counter(accepted=ledger["accepted"], **{term: line[term] for term in TERMS})
 
 
