@@ -2,14 +2,12 @@
 What would keep the operator from working, before it begins.
 """
 
-from collections.abc import Sequence
-
 from trackmate_operator.cluster import Cluster
 from trackmate_operator.configuration import Configuration
 from trackmate_operator.kafka.admin import Admin
 from trackmate_operator.kafka.foreign import user_operators
 from trackmate_operator.kafka.strimzi_there import elsewhere, what_is_missing
-from trackmate_operator.kinds import AFFILIATE, CRD, KAFKA, PIPELINE, Ref
+from trackmate_operator.kinds import AFFILIATE, CRD, KAFKA, PIPELINE, Ref, serves
 from trackmate_operator.tenant import Document
 
 
@@ -42,12 +40,11 @@ async def _resources(cluster: Cluster) -> list[str]:
     for kind, fields in _STATUS.items():
         name = kind.resource
         crd = await cluster.get(Ref(CRD, name))
-        served = _served(crd) if crd else []
         if crd is None:
             found.append(f"The API server does not know {name}; {_CURE}")
-        elif kind.version not in {one["name"] for one in served}:
+        elif not serves(crd, kind):
             found.append(f"The CRD {name} does not serve {kind.version}; {_CURE}")
-        elif missing := sorted(fields - _status(served)):
+        elif missing := sorted(fields - _status_of(crd)):
             found.append(
                 f"The CRD {name} is older than this operator: its status lacks "
                 f"{', '.join(missing)}; {_CURE}"
@@ -55,16 +52,12 @@ async def _resources(cluster: Cluster) -> list[str]:
     return found
 
 
-def _served(crd: Document) -> Sequence[Document]:
-    """Its versions."""
-    return [one for one in crd["spec"]["versions"] if one["served"]]
-
-
-def _status(versions: Sequence[Document]) -> set[str]:
-    """The fields that the status has in every one of them."""
+def _status_of(crd: Document) -> set[str]:
+    """The fields that the status has in every version that is served."""
+    served = [one for one in crd["spec"]["versions"] if one["served"]]
     return set.intersection(
         *(
             set(one["schema"]["openAPIV3Schema"]["properties"]["status"]["properties"])
-            for one in versions
+            for one in served
         )
     )

@@ -73,6 +73,11 @@ class Ref(NamedTuple):
         return f"{self.kind.kind} {self.name!r}{where}"
 
 
+def serves(crd: Document, kind: Kind) -> bool:
+    """Whether the version of the kind that is used here is served."""
+    return any(one["name"] == kind.version and one["served"] for one in crd["spec"]["versions"])
+
+
 def ref(document: Document) -> Ref:
     """Of a whole object."""
     metadata = document["metadata"]

@@ -5,11 +5,10 @@ Whether there is a Strimzi that makes topics and users where the settings say.
 from collections.abc import Iterator
 
 from trackmate_operator.cluster import Cluster
-from trackmate_operator.kinds import CRD, KAFKA, KAFKA_TOPIC, KAFKA_USER, Ref
+from trackmate_operator.kinds import CRD, KAFKA, KAFKA_TOPIC, KAFKA_USER, Ref, serves
 from trackmate_operator.settings import Strimzi
 from trackmate_operator.tenant import Document
 
-_GROUP = "kafka.strimzi.io"
 _OPERATORS = {"topicOperator": "topics", "userOperator": "users"}
 
 
@@ -17,20 +16,16 @@ async def what_is_missing(cluster: Cluster, strimzi: Strimzi) -> list[str]:
     """A sentence each, with the cure. Raises Unanswered and Denied."""
     unknown = []
     for kind in (KAFKA, KAFKA_TOPIC, KAFKA_USER):
-        name = f"{kind.plural}.{_GROUP}"
-        found = await cluster.get(Ref(CRD, name))
-        if found is None or not _is_served(found):
+        found = await cluster.get(Ref(CRD, kind.resource))
+        if found is None or not serves(found, kind):
             unknown.append(
-                f"The API server does not know {name} in version v1; install Strimzi 0.49 or newer."
+                f"The API server does not know {kind.resource} in version {kind.version}; "
+                "install Strimzi 0.49 or newer."
             )
     if unknown:
         return unknown
     kafka = await cluster.get(Ref(KAFKA, strimzi.cluster, strimzi.namespace))
     return [*unfit(kafka, strimzi)]
-
-
-def _is_served(crd: Document) -> bool:
-    return any(one["name"] == "v1" and one["served"] for one in crd["spec"]["versions"])
 
 
 def unfit(kafka: Document | None, strimzi: Strimzi) -> Iterator[str]:
