@@ -8,7 +8,7 @@ import logging
 import signal
 import socket
 import uuid
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from contextvars import ContextVar
 
 from aiohttp import web
@@ -161,32 +161,19 @@ class Operator:
         await self._open_records()
         began, result = self._clock.elapsed_s(), "error"
         try:
-            after = await self._reconciler.look(name)
+            with _failure_told(affiliate=name):
+                after = await self._reconciler.look(name)
             result = "success"
         except Unfinished:
             result = "unfinished"
-            raise
-        except (Unanswered, Stale, Denied, Down) as why:
-            _log.warning("look failed", extra={"fields": {"affiliate": name, "fault": str(why)}})
-            raise
-        except Exception:
-            _log.exception("look failed", extra={"fields": {"affiliate": name}})
             raise
         finally:
             self._figures.looked(result, self._clock.elapsed_s() - began)
         return after
 
     async def _look_for_orphans(self, namespace: str) -> None:
-        try:
+        with _failure_told(namespace=namespace):
             await self._orphans.look(namespace)
-        except (Unanswered, Stale, Denied) as why:
-            _log.warning(
-                "look failed", extra={"fields": {"namespace": namespace, "fault": str(why)}}
-            )
-            raise
-        except Exception:
-            _log.exception("look failed", extra={"fields": {"namespace": namespace}})
-            raise
 
     def _unready(self) -> str:
         return "" if self._watching.is_set() else "the watches have not begun"
@@ -203,6 +190,21 @@ class Operator:
             yield
         finally:
             await runner.cleanup()
+
+
+@contextlib.contextmanager
+def _failure_told(**about: str) -> Iterator[None]:
+    """Log why a look failed, and let the failure go on: the queue repeats what failed."""
+    try:
+        yield
+    except Unfinished:
+        raise
+    except (Unanswered, Stale, Denied, Down) as why:
+        _log.warning("look failed", extra={"fields": {**about, "fault": str(why)}})
+        raise
+    except Exception:
+        _log.exception("look failed", extra={"fields": about})
+        raise
 
 
 def _with_look(record: logging.LogRecord) -> bool:
