@@ -106,11 +106,20 @@ class Direct:
         """Nothing here knows of them."""
 
     async def drop(self, affiliate: str, topics: Sequence[str]) -> None:
+        """The next affiliate of this name is not to find what ends here."""
         there = await self._admin.topic_ids(topics)
         refusals = await self._admin.delete([*there]) if there else {}
         for name, fault in refusals.items():
             if fault.code != KafkaError.UNKNOWN_TOPIC_OR_PART:
                 raise Down(_refusal("remove the topic", name, fault))
+
+        async def gone() -> bool:
+            nonlocal there
+            there = await self._admin.topic_ids(topics)
+            return not there
+
+        if there and not await _until(gone):
+            raise Down(f"Kafka has removed {', '.join(map(repr, there))}, and shows them yet.")
 
     # topics
 
