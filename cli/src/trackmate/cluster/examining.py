@@ -17,7 +17,7 @@ from trackmate.errors import Declined
 from trackmate_operator.apply import holds
 from trackmate_operator.cluster import Cluster, Denied, Unanswered
 from trackmate_operator.declared import namespace_of
-from trackmate_operator.kinds import AFFILIATE, CRD, LEASE, PIPELINE, Ref
+from trackmate_operator.kinds import AFFILIATE, CRD, LEASE, PIPELINE, Kind, Ref
 from trackmate_operator.report import CREDENTIALS, TOPICS
 from trackmate_operator.tenant import Document
 
@@ -57,15 +57,15 @@ async def _api_server(cluster: Cluster, name: str) -> list[Check]:
 
 
 async def _definitions(cluster: Cluster) -> list[Check]:
-    return [await _definition(cluster, kind.plural) for kind in (AFFILIATE, PIPELINE)]
+    return [await _definition(cluster, kind) for kind in (AFFILIATE, PIPELINE)]
 
 
-async def _definition(cluster: Cluster, plural: str) -> Check:
-    check, crd = f"Definition of {plural}", f"{plural}.trackmate.io"
+async def _definition(cluster: Cluster, kind: Kind) -> Check:
+    check, crd = f"Definition of {kind.plural}", kind.resource
     found = await cluster.get(Ref(CRD, crd))
     if found is None:
         return Check(check, passed=False, detail=f"{crd} is not there; install it: {_INSTALL}")
-    if not holds(found["spec"]["versions"], _ours(plural)["spec"]["versions"]):
+    if not holds(found["spec"]["versions"], _ours(kind)["spec"]["versions"]):
         detail = (
             f"{crd} is not as this command knows it: older than it, or newer. Install that of this "
             f"version: {_INSTALL}; or update the command"
@@ -74,8 +74,8 @@ async def _definition(cluster: Cluster, plural: str) -> Check:
     return Check(check, passed=True, detail=f"{crd} is there and as this command knows it")
 
 
-def _ours(plural: str) -> Mapping[str, Any]:
-    source = files("trackmate") / "crds" / f"{plural.removesuffix('s')}.yaml"
+def _ours(kind: Kind) -> Mapping[str, Any]:
+    source = files("trackmate") / "crds" / f"{kind.plural.removesuffix('s')}.yaml"
     found: Mapping[str, Any] = yaml.safe_load(source.read_text("utf-8"))
     return found
 
