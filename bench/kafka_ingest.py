@@ -1,12 +1,13 @@
 """
 What an event costs trackmate-ingest on Kafka, beside the null application on the same server, and
-beside the least that does the same in Go (`go_peer/`), where Go is installed.
+beside the least that does the same: in Python on the same server (`bare_ingest.py`), and in Go
+(`go_peer/`), where Go is installed.
 
     PYTHONPATH=tests/harness python bench/kafka_ingest.py
 
 One worker on one core; the broker, one, and wrk are on the other. CPU is that of the program, user
-and system, and holds librdkafka's threads. Turns of A B C C B A, after one that is not counted: a
-broker that has just started is slow.
+and system, and holds librdkafka's threads. Turns of A B C D D C B A, after one that is not counted:
+a broker that has just started is slow.
 """
 
 import argparse
@@ -14,6 +15,7 @@ import os
 import shutil
 import statistics
 import subprocess
+import sys
 import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
@@ -32,19 +34,21 @@ SPEC = {**ingest_program.SPEC, "streams": [{"name": "events"}]}
 
 
 GO_PEER = Path(__file__).parent / "go_peer"
-NULL, GO, INGEST = "null", "go", "ingest"
+BARE_PEER = Path(__file__).parent / "bare_ingest.py"
+NULL, BARE, GO, INGEST = "null", "bare", "go", "ingest"
+HEADS = (
+    *("events a request", "null µs/request", "bare µs/event", "Go µs/event", "ours µs/event"),
+    *("bare/null", "ours/null", "ours/bare", "ours/Go"),
+)
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--seconds", type=float, default=5, help="of each measurement")
-    parser.add_argument("--turns", type=int, default=3, help="of A B C C B A")
+    parser.add_argument("--turns", type=int, default=3, help="of A B C D D C B A")
     asked = parser.parse_args()
     print(machine())
-    print(
-        "| events a request | null µs/request | Go µs/event | ours µs/event | ours/null | ours/Go |"
-    )
-    print("|---|---|---|---|---|---|")
+    print(f"| {' | '.join(HEADS)} |\n|{'---|' * len(HEADS)}")
     os.sched_setaffinity(0, {THEIRS})
     with kafka_brokers() as cluster, tempfile.TemporaryDirectory() as folder:
         create(cluster, TOPIC)
@@ -74,7 +78,7 @@ class Ways:
 
     @property
     def names(self) -> list[str]:
-        return [NULL, GO, INGEST] if self.go else [NULL, INGEST]
+        return [NULL, BARE, *([GO] if self.go else []), INGEST]
 
     def cost(self, name: str, events: int) -> float:
         """Microseconds a request."""
@@ -87,14 +91,17 @@ class Ways:
     def _serving(self, name: str) -> AbstractContextManager[tuple[int, int]]:
         if name == NULL:
             return served(NULL)
-        return self._going() if name == GO else ingesting(self.cluster)
+        return ingesting(self.cluster) if name == INGEST else self._peer(name)
 
     @contextmanager
-    def _going(self) -> Iterator[tuple[int, int]]:
-        port = free_port()
-        asked = [str(self.go), f"127.0.0.1:{port}", self.cluster.bootstrap, TOPIC, KEY]
+    def _peer(self, name: str) -> Iterator[tuple[int, int]]:
+        port, bootstrap = free_port(), self.cluster.bootstrap
+        asked = {
+            BARE: [sys.executable, str(BARE_PEER), str(port), bootstrap, TOPIC],
+            GO: [str(self.go), f"127.0.0.1:{port}", bootstrap, TOPIC, KEY],
+        }
         with on_core(OURS):
-            process = subprocess.Popen(asked, env={**os.environ, "GOMAXPROCS": "1"})
+            process = subprocess.Popen(asked[name], env={**os.environ, "GOMAXPROCS": "1"})
         try:
             wait_for_port(port)
             yield port, process.pid
@@ -130,10 +137,13 @@ def ingesting(
 
 
 def show(events: int, costs: Mapping[str, list[float]]) -> None:
+    def ratio(mine: str, other: str) -> str:
+        return _ranged(_ratios(costs[mine], costs.get(other, [])))
+
     cells = [
         f"{statistics.median(costs[NULL]):.1f}",
-        *[_ranged([cost / events for cost in costs.get(name, [])]) for name in (GO, INGEST)],
-        *[_ranged(_ratios(costs[INGEST], costs.get(name, []))) for name in (NULL, GO)],
+        *[_ranged([cost / events for cost in costs.get(name, [])]) for name in (BARE, GO, INGEST)],
+        *(ratio(BARE, NULL), ratio(INGEST, NULL), ratio(INGEST, BARE), ratio(INGEST, GO)),
     ]
     print(f"| {events} | {' | '.join(cells)} |", flush=True)
 
