@@ -55,20 +55,21 @@ class Consuming:
     def healthy(self) -> bool:
         return httpx.get(f"{self.url}/healthz", trust_env=False).status_code == 200
 
+    def figures(self) -> str:
+        """As Prometheus reads them."""
+        return httpx.get(f"{self.url}/metrics", trust_env=False).text
+
     def partitions(self) -> set[str]:
         """Those that it has."""
-        text = httpx.get(f"{self.url}/metrics", trust_env=False).text
-        return set(
-            re.findall(r'^trackmate_pipeline_in_flight\{.*partition="(\d+)"', text, re.MULTILINE)
-        )
+        in_flight = r'^trackmate_pipeline_in_flight\{.*partition="(\d+)"'
+        return set(re.findall(in_flight, self.figures(), re.MULTILINE))
 
     def metric(self, name: str, **labels: str) -> float:
         """The sum of a metric's samples with these labels."""
-        text = httpx.get(f"{self.url}/metrics", trust_env=False).text
         wanted = [f'{label}="{value}"' for label, value in labels.items()]
         return sum(
             float(line.rsplit(" ", 1)[1])
-            for line in text.splitlines()
+            for line in self.figures().splitlines()
             if line.startswith((f"{name}{{", f"{name} ")) and all(one in line for one in wanted)
         )
 

@@ -36,6 +36,7 @@ PARTITIONS = 3
 SESSIONS = 6
 _SETTLED_S = 90.0
 _MOST_SHOWN = 10
+_LOG_SHOWN = 4000
 
 SPEC: dict[str, Any] = {
     "streams": [{"name": STREAM}],
@@ -129,6 +130,15 @@ class System:
     def settled(self) -> bool:
         lines = [self.books(name)[0] for name in (PIPELINE, STORE)]
         return all(line.in_flight == 0 and line.accepted == line.counts.settled for line in lines)
+
+    def state(self) -> Iterator[str]:
+        """What to look at where it does not come to rest."""
+        for pipeline, programs in ((PIPELINE, self.members), (STORE, self.keepers)):
+            yield f"{pipeline}: {self.books(pipeline)[0]}"
+            for program in programs:
+                yield f"{program.settings.stem}: ready {program.ready()}, alive {program.healthy()}"
+                yield program.figures()
+                yield program.log[-_LOG_SHOWN:]
 
     def books(self, pipeline: str) -> tuple[Line, list[str]]:
         """A pipeline's line as anyone can compute it, and what is wrong with it."""
@@ -250,7 +260,10 @@ async def survive(it: System, name: str, strike: Strike, *, seed: int, enough: i
 
 
 def _judge(it: System, name: str, during: int, recovered_s: float) -> Row:
-    wait_until(it.settled, "all is settled", seconds=_SETTLED_S)
+    try:
+        wait_until(it.settled, "all is settled", seconds=_SETTLED_S)
+    except AssertionError as late:
+        raise AssertionError("\n".join([str(late), *it.state()])) from None
     faults = list(it.faults())
     assert not faults, "\n".join([f"{name}: {len(faults)} faults:", *faults[:_MOST_SHOWN]])
     assert it.bit, f"{name}: nobody felt the fault"
