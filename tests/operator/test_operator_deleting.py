@@ -110,6 +110,47 @@ def _namespace(plane: ControlPlane, name: str) -> str:
     return str(found["metadata"]["resourceVersion"])
 
 
+def test_who_was_refused_the_name_takes_nothing_along_though_that_was_confirmed(
+    plane: ControlPlane, kafka: Cluster, operator: Operating
+) -> None:
+    applied(plane, "wanted", id="af-old")
+    store(kafka, "wanted.events")
+    delete(plane, "wanted")
+    record = files(plane, "configmap", "retained-wanted", SYSTEM)
+    plane.apply(affiliate("wanted", id="af-new", deletionPolicy="Delete"))
+    blocked(plane, "wanted", "NameConflict")
+
+    confirm(plane, "wanted")
+    delete(plane, "wanted")
+
+    assert "deletionTimestamp" not in plane.read("namespace", "trackmate-wanted")["metadata"]
+    assert files(plane, "configmap", "retained-wanted", SYSTEM) == record
+    assert stored(kafka, "wanted.events") == 1
+    applied(plane, "wanted", id="af-old")
+
+
+@pytest.mark.parametrize("policy", ["Delete", "Retain"])
+def test_who_was_refused_a_namespace_takes_nothing_along_though_that_was_confirmed(
+    plane: ControlPlane, operator: Operating, policy: str
+) -> None:
+    host, intruder = f"host-{policy.lower()}", f"intruder-{policy.lower()}"
+    applied(plane, host)
+    before = keys(plane, host)
+    plane.apply(affiliate(intruder, namespace=f"trackmate-{host}", deletionPolicy=policy))
+    blocked(plane, intruder, "NamespaceConflict")
+
+    confirm(plane, intruder)
+    delete(plane, intruder)
+
+    assert "deletionTimestamp" not in plane.read("namespace", f"trackmate-{host}")["metadata"]
+    assert keys(plane, host) == before
+    assert plane.tried("get", "configmap", f"retained-{intruder}", "-n", SYSTEM).returncode != 0
+
+
+def confirm(plane: ControlPlane, name: str) -> None:
+    plane.kubectl("annotate", "affiliate", name, f"trackmate.io/confirm-delete={name}")
+
+
 def test_without_an_id_in_the_yaml_the_message_names_the_one_that_was_made(
     plane: ControlPlane, operator: Operating
 ) -> None:
@@ -139,7 +180,7 @@ def test_data_is_removed_only_when_it_was_confirmed(
         in (condition(found, "Deleting")[2])
     )
     assert stored(kafka, "removed.events") == 1
-    plane.kubectl("annotate", "affiliate", "removed", "trackmate.io/confirm-delete=removed")
+    confirm(plane, "removed")
     plane.kubectl("wait", "--for=delete", "affiliate/removed", "--timeout=60s")
     assert "removed.events" not in topics(kafka)
     wait_until(
@@ -150,17 +191,19 @@ def test_data_is_removed_only_when_it_was_confirmed(
     applied(plane, "removed", id="another")
 
 
-def test_a_namespace_that_was_handed_over_is_never_removed(
+def test_a_namespace_that_was_handed_over_stays_as_it_was_before(
     plane: ControlPlane, operator: Operating
 ) -> None:
     labels = {"trackmate.io/affiliate": "guest"}
     metadata = {"name": "trackmate-guest", "labels": labels}
     plane.apply({"apiVersion": "v1", "kind": "Namespace", "metadata": metadata})
     applied(plane, "guest", deletionPolicy="Delete")
-    plane.kubectl("annotate", "affiliate", "guest", "trackmate.io/confirm-delete=guest")
+    confirm(plane, "guest")
     delete(plane, "guest")
     found = plane.read("namespace", "trackmate-guest")
     assert "deletionTimestamp" not in found["metadata"]
+    ours = "networkpolicy,resourcequota,limitrange,secret,role,rolebinding"
+    assert plane.read(ours, "-n", "trackmate-guest")["items"] == []
 
 
 def test_a_namespace_that_somebody_deletes_is_made_anew_with_the_same_keys(

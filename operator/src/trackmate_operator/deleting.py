@@ -4,7 +4,7 @@ was confirmed; what stayed where is written down.
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 
 from trackmate_contract.names import keys_secret
@@ -15,7 +15,7 @@ from trackmate_operator.blocked import Blocked
 from trackmate_operator.cluster import Cluster
 from trackmate_operator.declared import id_of, namespace_of
 from trackmate_operator.holding import is_held, let_go
-from trackmate_operator.housing import was_made
+from trackmate_operator.housing import is_home, made_for
 from trackmate_operator.kinds import NAMESPACE, SECRET, Ref, ref
 from trackmate_operator.owning import Registry
 from trackmate_operator.plan.namespace import walls
@@ -51,33 +51,47 @@ class Deletion:
         _check_confirmed(document)
         name, namespace = document["metadata"]["name"], namespace_of(document)
         await self._stop_programs(name, namespace)
-        skipped = _annotations(document).get(SKIP) == KAFKA
-        registration = None if skipped else await self._release(document, now)
-        if _removes(document):
-            await self._remove_namespace(namespace, name)
-        else:
+        try:
+            registration = await self._release(document, now)
+        except _Stranger:  # it was refused: nothing that has its name is its own
+            await let_go(self._cluster, document)
+            return
+        found = await self._cluster.get(Ref(NAMESPACE, namespace))
+        home = found if is_home(found, name) else None
+        if not _removes(document) and (home or registration):
             await self._cluster.apply(self._record(document, registration, now=now))
+        if _removes(document) and home:
+            await self._remove(name, home)
         await let_go(self._cluster, document)
 
     async def _stop_programs(self, name: str, namespace: str) -> None:
         """Nothing is left but the walls, and the write keys."""
         there = await children(self._cluster, namespace, name)
-        keys = Ref(SECRET, keys_secret(name), namespace)
-        kept = {keys, *map(ref, walls(namespace, name, self._platform.settings.quota))}
+        kept = {*self._lasting(name, namespace)}
         for one in there:
             if one not in kept:
                 await self._cluster.delete(one)
 
+    def _lasting(self, name: str, namespace: str) -> Iterator[Ref]:
+        """What is as long in the namespace as the data is kept."""
+        yield Ref(SECRET, keys_secret(name), namespace)
+        yield from map(ref, walls(namespace, name, self._platform.settings.quota))
+
     async def _release(self, document: Document, now: str) -> Registration | None:
         """
         Take the users away, and let go of the topics; None where nothing was ever ours, or nobody
-        answered for too long.
+        answered for too long. Raises _Stranger, and Blocked.
         """
+        if _annotations(document).get(SKIP) == KAFKA:
+            _check_known(document)
+            return None
         name = document["metadata"]["name"]
         try:
             found = await self._registry.find(name)
-            if found is None or found.id != id_of(document):
+            if found is None:
                 return None
+            if found.id != id_of(document):
+                raise _Stranger
             await self._backend.revoke(name)
             topics = sorted(found.topics)
             if _removes(document):
@@ -88,6 +102,7 @@ class Deletion:
                 await self._registry.save(replace(found, retained=True))
         except Down as why:
             if self._is_over(document, now):
+                _check_known(document)
                 return None
             raise Blocked(
                 _deleting(
@@ -103,13 +118,13 @@ class Deletion:
         passed = (instant(now) - since).total_seconds()
         return passed > self._platform.settings.give_up_deleting_s
 
-    async def _remove_namespace(self, namespace: str, affiliate: str) -> None:
-        found = await self._cluster.get(Ref(NAMESPACE, namespace))
-        if found is not None and was_made(found):
-            await self._cluster.delete(Ref(NAMESPACE, namespace))
+    async def _remove(self, name: str, namespace: Document) -> None:
+        """The whole namespace where it was made here, else what was put into it."""
+        if made_for(namespace) == name:
+            await self._cluster.delete(ref(namespace))
             return
-        keys = Ref(SECRET, keys_secret(affiliate), namespace)
-        await self._cluster.delete(keys)
+        for one in self._lasting(name, namespace["metadata"]["name"]):
+            await self._cluster.delete(one)
 
     def _record(
         self, document: Document, registration: Registration | None, *, now: str
@@ -133,6 +148,19 @@ class Deletion:
             namespace=self._platform.settings.lease.namespace,
             data={"retained.json": json.dumps(stayed, indent=2) + "\n"},
         )
+
+
+class _Stranger(Exception):  # noqa: N818 - what it is
+    """The name and what belongs to it are another's."""
+
+
+def _check_known(document: Document) -> None:
+    """
+    Where the registry is not asked, the name is whose the status says that it was. Raises
+    _Stranger.
+    """
+    if (document.get("status") or {}).get("id") != id_of(document):
+        raise _Stranger
 
 
 def _removes(document: Document) -> bool:

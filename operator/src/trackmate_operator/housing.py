@@ -35,18 +35,24 @@ def housed(found: Document | None, name: str, affiliate: str) -> Document:
     """The namespace as it is to be. Raises Blocked where the one that is there is another's."""
     if found is not None:
         _check(found, name, affiliate)
-    return marked(_planned(name, affiliate, made_here=found is None or was_made(found)))
+    return marked(_planned(name, affiliate, made_here=found is None or bool(made_for(found))))
 
 
 def is_home(found: Document | None, affiliate: str) -> bool:
-    """Whether the namespace is there and handed over to the affiliate."""
-    labels = (found["metadata"].get("labels") or {}) if found is not None else {}
-    return labels.get(AFFILIATE) == affiliate
+    """Whether the namespace is there and the affiliate's."""
+    return found is not None and owner_of(found) == affiliate
 
 
-def was_made(found: Document) -> bool:
-    """Whether the namespace was made by the operator, so that it may remove it."""
-    return MADE_FOR in (found["metadata"].get("annotations") or {})
+def owner_of(found: Document) -> str | None:
+    """By its label; by whom it was made for where somebody took that off."""
+    whose: str | None = (found["metadata"].get("labels") or {}).get(AFFILIATE)
+    return made_for(found) if whose is None else whose
+
+
+def made_for(found: Document) -> str | None:
+    """For which affiliate the operator made the namespace; None where others did."""
+    affiliate: str | None = (found["metadata"].get("annotations") or {}).get(MADE_FOR)
+    return affiliate
 
 
 def _planned(name: str, affiliate: str, *, made_here: bool) -> Document:
@@ -60,10 +66,8 @@ def _planned(name: str, affiliate: str, *, made_here: bool) -> Document:
 
 
 def _check(found: Document, name: str, affiliate: str) -> None:
-    metadata = found["metadata"]
-    whose = (metadata.get("labels") or {}).get(AFFILIATE)
-    made_for = (metadata.get("annotations") or {}).get(MADE_FOR)
-    if affiliate not in {whose, made_for if whose is None else None}:
+    whose = owner_of(found)
+    if whose != affiliate:
         owner = f"belongs to affiliate {whose!r}" if whose else "is not Trackmate's"
         raise Blocked(
             bad(
@@ -73,7 +77,7 @@ def _check(found: Document, name: str, affiliate: str) -> None:
                 "hand it over, or make the Affiliate anew with another spec.namespace.",
             )
         )
-    if "deletionTimestamp" in metadata:
+    if "deletionTimestamp" in found["metadata"]:
         raise Blocked(
             bad(
                 CONDITION,

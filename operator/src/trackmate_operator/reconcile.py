@@ -107,8 +107,8 @@ class Reconciler:
         """Every step, until one is blocked."""
         affiliate = self._accepted(found, report)
         name, namespace = affiliate.name, namespace_of(found)
-        await hold(self._cluster, found)
         registration = await self._claim(name, id_of(found), report)
+        await hold(self._cluster, found)
         await house(self._cluster, namespace, name)
         report.add(good(NAMESPACE, f"Namespace {namespace!r} is there."))
 
