@@ -107,6 +107,23 @@ def test_events_reach_the_sink_and_a_restart_repeats_none(
     assert sorted(request.body for request in backend.requests) == sorted(first + second)
 
 
+def test_who_is_told_to_end_has_left_the_group_so_that_others_need_not_wait_for_it(
+    cluster: Cluster, affiliate: str, settings: Settings, tmp_path: Path
+) -> None:
+    admin, group = cluster.admin(), f"{affiliate}.crm"
+
+    def members() -> int:
+        described = admin.describe_consumer_groups([group])[group].result(10)
+        return len(described.members)
+
+    produce(cluster, affiliate, 0, 10)
+    program = start(tmp_path, settings)
+    wait_until(lambda: counted(program, "delivered") == 10, "it works")
+    assert members() == 1
+    assert program.stop() == 0
+    assert members() == 0
+
+
 def test_two_share_a_pipeline_and_one_that_is_killed_loses_nothing(
     cluster: Cluster, affiliate: str, *, backend: Receiver, settings: Settings, tmp_path: Path
 ) -> None:

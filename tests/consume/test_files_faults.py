@@ -9,6 +9,7 @@ import sys
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
+from typing import NoReturn
 
 import pytest
 
@@ -106,7 +107,11 @@ class Numbered:
     async def commit(self, settled: Settled) -> None:
         """Nobody asks."""
 
-    def close(self) -> None:
+    async def over(self) -> NoReturn:
+        await asyncio.Event().wait()
+        raise AssertionError
+
+    async def close(self) -> None:
         """Nothing is held."""
 
 

@@ -8,6 +8,7 @@ import logging
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from typing import NoReturn
 
 import pytest
 
@@ -17,7 +18,7 @@ from trackmate_consume.ledger import Counts, Outcome, Settled
 from trackmate_consume.letters import DeadLetter
 from trackmate_consume.program import Dead, Filtered, Result
 from trackmate_consume.sink import Disabled, Document, Down, Refused, Translated
-from trackmate_consume.source import Fetched
+from trackmate_consume.source import Ended, Fetched
 from trackmate_contract.record import Record, Stamp
 
 DEADLINE = 20.0
@@ -47,7 +48,11 @@ class Listed:
             raise Down("the log does not answer")
         self.committed.append(settled)
 
-    def close(self) -> None:
+    async def over(self) -> NoReturn:
+        await asyncio.Event().wait()
+        raise AssertionError
+
+    async def close(self) -> None:
         """Nothing is held."""
 
     @property
@@ -244,6 +249,22 @@ def test_while_the_sink_is_down_nothing_is_committed_and_then_everything_is(
     assert flow.last_error == ""
     assert not it.letters.put_aside
     assert [entry.message for entry in caplog.records] == ["waits", "goes on"]
+
+
+def test_a_source_that_is_over_ends_a_flow_that_is_paused() -> None:
+    """What it still has to write may be another member's by now."""
+
+    class Lost(Listed):
+        async def over(self) -> NoReturn:
+            raise Ended("partitions went to another member of the group")
+
+    async def paused() -> None:
+        flow = Setup(Lost(Fetched([record(0)]), lasts=True)).flow()
+        flow.going.clear()
+        await asyncio.wait_for(flow.run(), DEADLINE)
+
+    with pytest.raises(Ended, match="went to another member"):
+        asyncio.run(paused())
 
 
 def test_an_outage_pauses_without_limit_and_makes_no_dead_letter() -> None:

@@ -82,12 +82,10 @@ async def commits(cluster: MockKafka, answers: tuple[int, ...]) -> tuple[bool, l
         await read(first, 1)
     except Reassigned:
         lost = True
-    first.close()
-    await asyncio.to_thread(first.join)
+    await first.close()
     second = KafkaSource(reading, settings)
     rest = await read(second, EVENTS if lost else EVENTS - 10)
-    second.close()
-    await asyncio.to_thread(second.join)
+    await second.close()
     return lost, [record.id for record in rest]
 
 
@@ -136,7 +134,6 @@ def test_what_kafka_refuses_while_partitions_are_given_out_ends_the_source_and_i
         async with asyncio.timeout(60):
             with pytest.raises(Ended, match="Kafka cannot be read"):
                 await read(source, 1)
-        source.close()
-        await asyncio.to_thread(source.join)
+        await source.close()
 
     uvloop.run(scenario())

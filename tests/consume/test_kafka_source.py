@@ -5,6 +5,9 @@ of what was handed out when partitions change hands or retention passes it.
 
 import asyncio
 import logging
+import subprocess
+import sys
+import threading
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager
 from datetime import datetime
@@ -13,7 +16,7 @@ from typing import Any
 
 import pytest
 import uvloop
-from confluent_kafka import Consumer, Producer, TopicPartition
+from confluent_kafka import Consumer, KafkaError, KafkaException, Producer, TopicPartition
 from confluent_kafka.admin import NewPartitions
 
 from kafka_broker import Cluster, kafka_brokers
@@ -74,8 +77,7 @@ async def source(
     try:
         yield opened
     finally:
-        opened.close()
-        await asyncio.to_thread(opened.join)
+        await opened.close()
 
 
 def run(scenario: Callable[[], Awaitable[Any]]) -> Any:
@@ -205,6 +207,122 @@ def test_a_start_is_resolved_once_into_committed_offsets(
     assert {n: p.first for n, p in committed(cluster, affiliate).items()} == {0: first, 1: 0}
 
 
+@pytest.mark.parametrize(("start", "first"), [("latest", 4), (instant("2026-11-01T00:00:00Z"), 2)])
+def test_a_start_holds_for_every_partition(
+    cluster: Cluster, affiliate: str, start: str | datetime, first: int
+) -> None:
+    for partition in range(PARTITIONS):
+        produce(cluster, affiliate, 2, partition=partition, at_ms=1_700_000_000_000)
+        produce(cluster, affiliate, 2, partition=partition, at_ms=1_795_000_000_000)
+
+    async def scenario() -> list[Record]:
+        async with source(cluster, affiliate, start=start) as reading:
+            await reading.assigned()
+            for partition in range(PARTITIONS):
+                await asyncio.to_thread(produce, cluster, affiliate, 1, partition=partition)
+            return await take(reading, PARTITIONS * (5 - first))
+
+    found = run(scenario)
+
+    for partition in range(PARTITIONS):
+        assert [one.offset for one in found if one.partition == partition] == [*range(first, 5)]
+    assert [one.first for one in committed(cluster, affiliate).values()] == [first] * PARTITIONS
+
+
+def test_no_fault_comes_between_the_starts_of_two_partitions(
+    cluster: Cluster, affiliate: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for partition in range(PARTITIONS):
+        produce(cluster, affiliate, 3, partition=partition)
+    resolve = KafkaSource._start  # noqa: SLF001 - what asks the broker
+    resolved: list[TopicPartition] = []
+
+    def once(reading: KafkaSource, one: TopicPartition) -> int:
+        if resolved:
+            raise KafkaException(KafkaError(KafkaError.NOT_LEADER_FOR_PARTITION))
+        resolved.append(one)
+        return resolve(reading, one)
+
+    async def begin() -> None:
+        async with source(cluster, affiliate, start="latest") as reading:
+            await reading.assigned()
+
+    with monkeypatch.context() as patched:
+        patched.setattr(KafkaSource, "_start", once)
+        with pytest.raises(Ended):
+            run(begin)
+    assert committed(cluster, affiliate) == {}
+    run(begin)
+    assert [one.first for one in committed(cluster, affiliate).values()] == [3] * PARTITIONS
+
+
+def test_a_line_of_librdkafkas_log_ends_no_process_while_partitions_come(
+    cluster: Cluster, affiliate: str
+) -> None:
+    """A process of its own: where it does, it aborts."""
+    done = subprocess.run(
+        [sys.executable, "-c", LOGGING, cluster.bootstrap, affiliate],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert (done.returncode, done.stdout) == (0, "assigned\n"), done.stderr
+
+
+LOGGING = """
+import asyncio, sys
+from trackmate_consume.kafka_reading import Reading
+from trackmate_consume.kafka_source import KafkaSource
+
+async def main(bootstrap, affiliate):
+    settings = {"bootstrap.servers": bootstrap, "debug": "cgrp"}
+    reading = KafkaSource(Reading(affiliate, "to-crm", ["events"]), settings)
+    await reading.assigned()
+    print("assigned")
+    await reading.close()
+
+asyncio.run(main(*sys.argv[1:]))
+"""
+
+
+def test_what_is_asked_for_while_the_group_is_left_is_answered(
+    cluster: Cluster, affiliate: str
+) -> None:
+    async def scenario() -> None:
+        async with source(cluster, affiliate) as reading:
+            await reading.assigned()
+            leaving = Leaving(reading._consumer)  # noqa: SLF001 - a moment that lasts no time
+            reading._consumer = leaving  # type: ignore[assignment]  # noqa: SLF001
+            closing = asyncio.create_task(reading.close())
+            await asyncio.to_thread(leaving.begun.wait)
+            asked = asyncio.create_task(reading.keep_pause(None))
+            await asyncio.sleep(0)
+            leaving.may_end.set()
+            with pytest.raises(Ended, match="has ended"):
+                await asked
+            await closing
+
+    run(scenario)
+
+
+class Leaving:
+    """A consumer whose leaving of the group takes as long as is wanted."""
+
+    def __init__(self, consumer: Consumer) -> None:
+        self._consumer = consumer
+        self.begun = threading.Event()
+        self.may_end = threading.Event()
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._consumer, name)
+
+    def close(self) -> None:
+        self.begun.set()
+        self.may_end.wait()
+        self._consumer.close()
+
+
 def test_a_partition_that_appears_later_is_read_from_its_first_event(
     cluster: Cluster, affiliate: str
 ) -> None:
@@ -298,6 +416,8 @@ def test_what_does_not_settle_in_time_is_read_anew_by_whoever_has_it(
             stale = await take(first, 20)
             async with source(cluster, affiliate) as second:
                 theirs = await take(second, 10)
+                with pytest.raises(kafka_source.Reassigned):
+                    await first.over()
                 with pytest.raises(kafka_source.Reassigned):
                     await first.read(most=1, wait_s=0)
                 await first.commit(

@@ -6,6 +6,7 @@ and its replays beside what comes.
 import asyncio
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
+from typing import NoReturn
 
 from trackmate_consume.flow import Pace
 from trackmate_consume.ledger import Outcome, Settled
@@ -42,7 +43,11 @@ class Fed:
     async def commit(self, settled: Settled) -> None:
         self.position = settled.positions["events", 0]
 
-    def close(self) -> None:
+    async def over(self) -> NoReturn:
+        await asyncio.Event().wait()
+        raise AssertionError
+
+    async def close(self) -> None:
         self.closed = True
 
 

@@ -3,8 +3,8 @@ Starts, dead letters, replays and pauses in the affiliate's file, and what they 
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable
-from contextlib import closing
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager, closing
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -60,10 +60,18 @@ def verdict(record: Record, outcome: Outcome, reason: str = "") -> Entry:
     return entry
 
 
+@asynccontextmanager
+async def opened(database: Database) -> AsyncIterator[EmbeddedSource]:
+    reading = EmbeddedSource(database, CRM)
+    try:
+        yield reading
+    finally:
+        await reading.close()
+
+
 async def settle(database: Database, *outcomes: Outcome) -> list[Record]:
     """Settle the next events of the pipeline, with a dead letter where one belongs."""
-    reading = EmbeddedSource(database, CRM)
-    with closing(reading):
+    async with opened(database) as reading:
         records = list((await reading.read(most=len(outcomes), wait_s=0)).records)
         put_aside = [
             DeadLetter(record, "transform_error", "no", 1)
@@ -102,7 +110,7 @@ async def replay_all(
             )
         verdicts = [verdict(record, outcome) for record in fetched.records]
         await replay.source.commit(Settled.of(verdicts, expired=0))
-    replay.source.close()
+    await replay.source.close()
     return seen
 
 
@@ -311,7 +319,7 @@ def test_a_replay_that_a_crash_cut_short_goes_on(with_file: Callable[[Act], None
         assert fetched
         verdicts = [verdict(record, Outcome.DELIVERED) for record in fetched.records]
         await replay.source.commit(Settled.of(verdicts, expired=0))
-        replay.source.close()
+        await replay.source.close()
 
     async def second(database: Database) -> None:
         replay = await EmbeddedReplays(database, "crm").next()
@@ -341,7 +349,7 @@ def test_a_dead_letter_is_not_sent_again_before_the_books_have_it(
         done, _ = await asyncio.wait([looking], timeout=0.3)
         assert not done
         await reading.commit(Settled.of([verdict(record, Outcome.DEAD, "x")], expired=0))
-        reading.close()
+        await reading.close()
 
         assert await looking == ["a"]
         assert ledger(database).lines[0].counts.delivered == 1
@@ -417,7 +425,7 @@ def test_a_letter_is_withdrawn_whose_event_was_delivered_after_a_crash(
     async def act(database: Database) -> None:
         await append(database, "a", "b")
         await begun(database)
-        with closing(EmbeddedSource(database, CRM)) as reading:
+        async with opened(database) as reading:
             records = (await reading.read(most=2, wait_s=0)).records
         aside = [DeadLetter(record, "sink_refused", "no", 3) for record in records]
         await EmbeddedLetters(database, "crm").put(aside)

@@ -36,7 +36,7 @@ def with_source(path: Path, act: Callable[[Database, EmbeddedSource], Awaitable[
         try:
             await act(database, reading)
         finally:
-            reading.close()
+            await reading.close()
             await database.close()
 
     asyncio.run(main())

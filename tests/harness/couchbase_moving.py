@@ -64,7 +64,7 @@ async def moved(database: Database, sink: Sink, pipeline: str) -> None:
     await flow.drain(at_most_s=5)
     running.cancel()
     await asyncio.gather(running, return_exceptions=True)
-    source.close()
+    await source.close()
 
 
 def line(database: Database, pipeline: str) -> Line:

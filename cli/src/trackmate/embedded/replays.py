@@ -10,12 +10,13 @@ import contextlib
 import json
 import sqlite3
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, NoReturn
 
 from trackmate.embedded import books, log
 from trackmate.embedded.clock import now_ms
 from trackmate.embedded.database import Database, Work
 from trackmate.embedded.letters import EmbeddedLetters, record_of
+from trackmate.embedded.source import never
 from trackmate_consume.ledger import Counts, Outcome, Settled, Verdict
 from trackmate_consume.pipeline import Asked, Replay
 from trackmate_consume.source import Fetched
@@ -244,7 +245,10 @@ class _LettersSource:
     async def commit(self, settled: Settled) -> None:
         await self._database.submit(_commit, _Commit(self._again, settled))
 
-    def close(self) -> None:
+    async def over(self) -> NoReturn:
+        await never()
+
+    async def close(self) -> None:
         self._reader.close()
 
 
@@ -272,7 +276,10 @@ class _LogSource:
     async def commit(self, settled: Settled) -> None:
         await self._database.submit(_commit, _Commit(self._again, settled))
 
-    def close(self) -> None:
+    async def over(self) -> NoReturn:
+        await never()
+
+    async def close(self) -> None:
         self._reader.close()
 
 

@@ -3,6 +3,7 @@ The embedded source: reads the embedded log from where the pipeline last committ
 """
 
 import asyncio
+from typing import NoReturn
 
 from trackmate.backbone import Reads
 from trackmate.embedded import log
@@ -11,6 +12,12 @@ from trackmate.embedded.database import Database
 from trackmate_consume.ledger import Settled
 from trackmate_consume.source import Fetched
 from trackmate_contract.record import Record
+
+
+async def never() -> NoReturn:
+    """The embedded log does not end: nobody else reads for the pipeline."""
+    while True:
+        await asyncio.get_running_loop().create_future()
 
 
 class EmbeddedSource:
@@ -38,7 +45,10 @@ class EmbeddedSource:
     async def commit(self, settled: Settled) -> None:
         await self._database.submit(commit, Commit(self._reads.pipeline, settled))
 
-    def close(self) -> None:
+    async def over(self) -> NoReturn:
+        await never()
+
+    async def close(self) -> None:
         self._database.listeners.discard(self._wake)
         self._reader.close()
 

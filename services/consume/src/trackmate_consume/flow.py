@@ -122,7 +122,8 @@ class Flow:
     async def run(self) -> None:
         """Run until the source ends, which only a replay does, or until cancelled."""
         lanes = [asyncio.create_task(self._write_on()) for _ in range(self._ends.sink.lanes)]
-        tasks = [asyncio.create_task(self._read_to_end()), asyncio.create_task(self._commit_on())]
+        working = (self._read_to_end(), self._commit_on(), self._ends.source.over())
+        tasks = [asyncio.create_task(work) for work in working]
         try:
             await _first_to_end([*tasks, *lanes])
         finally:

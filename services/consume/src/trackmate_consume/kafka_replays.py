@@ -9,10 +9,10 @@ dead-letter topic then says what became of it (`letterbox`).
 
 import asyncio
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple, NoReturn, Protocol
 
 from trackmate_consume.kafka_groups import Groups
 from trackmate_consume.kafka_letterbox import KafkaLetterbox
@@ -73,7 +73,8 @@ class KafkaReplays:
         while True:
             asked = await self._asking.next()
             found = await asyncio.to_thread(self._positions)
-            if _ran(asked.id, found.values()):
+            partitions = await asyncio.to_thread(self._partitions, asked)
+            if _ran(asked.id, found.values(), partitions):
                 await self._asking.end(asked)
                 continue
             self._running[asked.id] = asked
@@ -90,6 +91,13 @@ class KafkaReplays:
     def _positions(self) -> dict[Place, Position]:
         reading = self._ways.reading
         return self._ways.groups.positions(replay_group(reading.affiliate, reading.pipeline))
+
+    def _partitions(self, asked: Asked) -> int:
+        """How many there are to be read."""
+        if asked.stream is None:
+            return 1
+        reading = self._ways.reading
+        return len(self._ways.groups.ends([reading.topic(asked.stream)]))
 
     async def _source(self, asked: Asked, found: Sequence[Position]) -> Source:
         ways, reading = self._ways, self._ways.reading
@@ -136,11 +144,14 @@ def _ids(found: Iterable[Position]) -> tuple[str, ...]:
     return tuple(ids)[-_MOST_IDS:]
 
 
-def _ran(replay: str, found: Iterable[Position]) -> bool:
-    """Whether a replay of this id ran to its end, or another did after it began."""
+def _ran(replay: str, found: Collection[Position], partitions: int) -> bool:
+    """
+    Whether a replay of this id ran to its end in all of so many partitions, or another did after it
+    began.
+    """
     own = [one for one in found if one.stretch is not None and one.stretch.replay == replay]
     if own:
-        return all(one.ended for one in own)
+        return len(own) >= partitions and all(one.ended for one in own)
     return replay in _ids(found)
 
 
@@ -191,8 +202,11 @@ class AnsweringSource:
         if answers:
             await self._letters.answer(answers)
 
-    def close(self) -> None:
-        self.inner.close()
+    async def over(self) -> NoReturn:
+        await self.inner.over()
+
+    async def close(self) -> None:
+        await self.inner.close()
 
     async def _look(self) -> None:
         """Whoever had a partition before may have put letters of it aside."""
@@ -214,6 +228,8 @@ class _LettersSource:
 
     async def read(self, *, most: int, wait_s: float) -> Fetched | None:
         while (fetched := await self._inner.read(most=most, wait_s=wait_s)) is not None:
+            if not fetched.records:
+                return fetched
             records = await _read(self._ways.box, lambda box: self._wanted(box, fetched.records))
             self._seen = fetched.records[-1].offset + 1
             if records:
@@ -275,8 +291,11 @@ class _LettersSource:
         """All that was read is done with, what nobody asked for included."""
         await self._inner.commit(Settled.of([_OnLetter(DEAD, 0, self._seen - 1, None)], expired=0))
 
-    def close(self) -> None:
-        self._inner.close()
+    async def over(self) -> NoReturn:
+        await self._inner.over()
+
+    async def close(self) -> None:
+        await self._inner.close()
 
 
 @dataclass

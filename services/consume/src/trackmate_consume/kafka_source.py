@@ -16,7 +16,7 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import datetime
-from typing import Any
+from typing import Any, NoReturn
 
 import msgspec
 from confluent_kafka import (
@@ -37,7 +37,7 @@ from trackmate_consume.kafka_positions import (
     from_metadata,
     to_metadata,
 )
-from trackmate_consume.kafka_reading import Again, Reading
+from trackmate_consume.kafka_reading import Reading
 from trackmate_consume.kafka_records import record_of
 from trackmate_consume.ledger import Place, Settled, Verdict
 from trackmate_consume.sink import Down
@@ -52,6 +52,7 @@ _PATIENCE_S = 5.0  # that a reader which takes nothing is waited for before part
 _ASKED_S = 10.0  # for an answer of the brokers
 _MOST_AGAIN = 5  # times in a row that a record is asked for which does not come as it was written
 _SESSION_MS = 10_000  # until others take over from a process that was killed
+_LEAVE_S = 5.0  # that leaving the group may take; after that it is as if it had been killed
 _SETTLE_S = 20.0  # that a partition which is taken away waits for what was handed out of it
 
 _log = logging.getLogger("trackmate.consume")
@@ -155,6 +156,10 @@ class KafkaSource:
         self._paused = False
         self._full_since = 0.0  # by the monotonic clock; 0 while there is room
         self._ending = False
+        self._ended = False  # nobody serves commits any more
+        self._given: list[TopicPartition] = []  # by the group, and not taken up yet
+        self._came_or_went = False  # whether the group gave, if only nothing
+        self._over = asyncio.Event()
         self._said = False  # that partitions came
         self._renewed: tuple[str, str] | None = None
         self.assignments = 0
@@ -181,7 +186,7 @@ class KafkaSource:
 
     async def read(self, *, most: int, wait_s: float) -> Fetched | None:
         while not self._any():
-            if self._ended():
+            if self._read_to_end():
                 return None
             if self._held and not self._said:
                 self._said = True
@@ -204,21 +209,25 @@ class KafkaSource:
     async def _written(self, moved: Callable[[], Moved]) -> None:
         asked = _Commit(moved, self._loop.create_future())
         with self._lock:
-            if not self._thread.is_alive():
-                raise self._fault or Ended("the consumer has ended")
+            if self._ended:
+                raise self._why_ended()
             self._asked.append(asked)
             self._told.notify_all()
         await asked.done
 
-    def close(self) -> None:
-        """Leave the group. What is being polled ends first, within a moment."""
+    async def over(self) -> NoReturn:
+        await self._over.wait()
+        raise self._why_ended()
+
+    def _why_ended(self) -> Exception:
+        return self._fault or Ended("the consumer has ended")
+
+    async def close(self) -> None:
+        """Leave the group, so that others have the partitions at once."""
         self._ending = True
         with self._lock:
             self._told.notify_all()
-
-    def join(self) -> None:
-        """Wait until the group was left."""
-        self._thread.join()
+        await asyncio.to_thread(self._thread.join, _LEAVE_S)
 
     async def assigned(self) -> None:
         """Wait until this member has partitions to read."""
@@ -264,7 +273,7 @@ class KafkaSource:
                 raise self._fault
             return not self._leaving and self._waiting() >= most
 
-    def _ended(self) -> bool:
+    def _read_to_end(self) -> bool:
         with self._lock:
             return bool(self._held) and all(one.ended for one in self._held.values())
 
@@ -334,6 +343,7 @@ class KafkaSource:
             self._commit_asked()
             with suppress(KafkaException, RuntimeError):
                 self._consumer.close()
+            self._refuse_asked()
 
     def _words(self, error: KafkaError) -> str:
         """What the brokers refuse, with the cure."""
@@ -352,6 +362,7 @@ class KafkaSource:
     def _polled(self) -> list[Message]:
         """What is there as soon as anything is: `consume` alone waits for as many as asked for."""
         first = self._consumer.poll(_POLL_S)
+        self._take_up()
         if first is None:
             return []
         return [first] if self._paused else [first, *self._consumer.consume(_MOST - 1, 0)]
@@ -377,6 +388,14 @@ class KafkaSource:
                     for place, position in moved.items():
                         self._held[place].commit(position)
                 self._tell(asked.done, None)
+
+    def _refuse_asked(self) -> None:
+        """What was asked for while the group was left: nobody would ever answer."""
+        with self._lock:
+            self._ended = True
+            asked, self._asked = self._asked, deque()
+        for one in asked:
+            self._tell(one.done, self._why_ended())
 
     def _commit(self, positions: Mapping[Place, Position]) -> None:
         offsets = [self._offset(place, position) for place, position in positions.items()]
@@ -523,20 +542,37 @@ class KafkaSource:
 
     def _wake(self) -> None:
         with suppress(RuntimeError):  # the loop is closed
-            self._loop.call_soon_threadsafe(self._came.set)
+            self._loop.call_soon_threadsafe(self._look_up)
+
+    def _look_up(self) -> None:
+        self._came.set()
+        if self._fault is not None:
+            self._over.set()
 
     # what the group decides
 
     def _assign(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
+        """
+        They are taken up once poll() is through: to ask for metadata inside a callback makes the
+        next callback of the same poll() abort the process (confluent-kafka 2.16, CallState_get).
+        """
+        consumer.incremental_assign([])
+        self._given += partitions
+        self._came_or_went = True
+
+    def _take_up(self) -> None:
+        """Read what the group gave from where each is to go on, unless this source is to end."""
+        if not self._came_or_went or self._fault is not None:
+            return
+        given, self._given, self._came_or_went = self._given, [], False
         found = {
-            place: self._unless_over(position)
-            for place, position in self._positions(consumer, partitions).items()
+            place: self._unless_over(position) for place, position in self._positions(given).items()
         }
         with self._lock:
             for place, position in found.items():
                 self._held[place] = Held(position, position.next, position.next)
             self.assignments += 1
-        consumer.incremental_assign([self._offset(*one) for one in found.items()])
+        self._consumer.incremental_assign([self._offset(*one) for one in found.items()])
         self._wake()
 
     def _unless_over(self, position: Position) -> Position:
@@ -545,65 +581,77 @@ class KafkaSource:
             return position
         return replace(position, pause=None)
 
-    def _positions(
-        self, consumer: Consumer, partitions: list[TopicPartition]
-    ) -> dict[Place, Position]:
-        """What is committed; where nothing is, the start, resolved once and committed for all."""
-        topics = self._reading.topics
-        found = {}
-        for one in consumer.committed(partitions, timeout=_ASKED_S):
-            if one.error:
-                raise KafkaException(one.error)
-            place = topics[one.topic], one.partition
+    def _positions(self, given: list[TopicPartition]) -> dict[Place, Position]:
+        """
+        What is committed. Where nothing is, or by an earlier replay, the start: resolved for all
+        before any is committed, in one write, so that no fault comes between some and the others.
+        """
+        found: dict[Place, Position] = {}
+        to_begin = []
+        for one in self._committed(given):
+            place = self._streams[one.topic], one.partition
+            position = None
             if one.offset != OFFSET_INVALID:
                 position = from_metadata(one.offset, one.metadata or "")
-                found[place] = self._taken_up(consumer, one, position)
-            elif self._reading.again is not None:
-                found[place] = self._begun_again(consumer, one, self._reading.again)
+            if position is None or not self._goes_on(position):
+                to_begin.append(one)
             else:
-                found[place] = self._begun(consumer, one)
+                found[place] = position
+        begun = self._begun_again(to_begin) if self._reading.again else self._begun(to_begin)
+        self._commit(begun)
+        given_places = self._places(given)
+        return found | {place: one for place, one in begun.items() if place in given_places}
+
+    def _goes_on(self, position: Position) -> bool:
+        """Whether it is of what is read here, and not of a replay before."""
+        again = self._reading.again
+        return again is None or (
+            position.stretch is not None and position.stretch.replay == again.stretch.replay
+        )
+
+    def _committed(self, partitions: list[TopicPartition]) -> list[TopicPartition]:
+        found = self._consumer.committed(partitions, timeout=_ASKED_S) if partitions else []
+        for one in found:
+            if one.error:
+                raise KafkaException(one.error)
         return found
 
-    def _taken_up(self, consumer: Consumer, one: TopicPartition, position: Position) -> Position:
-        """What was committed, unless a replay before this one did it."""
+    def _begun_again(self, partitions: list[TopicPartition]) -> dict[Place, Position]:
         again = self._reading.again
-        if again is None or (
-            position.stretch is not None and position.stretch.replay == again.stretch.replay
-        ):
-            return position
-        return self._begun_again(consumer, one, again)
+        assert again is not None  # noqa: S101 - else nothing is read again
+        begun = {}
+        for one in partitions:
+            place = self._streams[one.topic], one.partition
+            start = self._start(one)
+            end = max(start, again.ends.get(place, 0))
+            stretch = msgspec.structs.replace(again.stretch, until=end)
+            begun[place] = Position(start, start, stretch=stretch)
+        return begun
 
-    def _begun_again(self, consumer: Consumer, one: TopicPartition, again: Again) -> Position:
-        place = self._streams[one.topic], one.partition
-        start = self._start(consumer, one)
-        end = max(start, again.ends.get(place, 0))
-        stretch = msgspec.structs.replace(again.stretch, until=end)
-        position = Position(start, start, stretch=stretch)
-        self._commit({place: position})
-        return position
+    def _begun(self, partitions: list[TopicPartition]) -> dict[Place, Position]:
+        """
+        Where nothing of a topic is committed, all of its partitions begin, also those of others. A
+        partition that appeared after the others began is read from its first event on.
+        """
+        begun = {}
+        for topic in {one.topic for one in partitions}:
+            found = self._consumer.list_topics(topic, timeout=_ASKED_S).topics[topic]
+            if found.error is not None:
+                raise KafkaException(found.error)
+            all_of_it = self._committed([TopicPartition(topic, one) for one in found.partitions])
+            is_new = all(one.offset == OFFSET_INVALID for one in all_of_it)
+            for one in all_of_it if is_new else partitions:
+                if one.topic == topic:
+                    start = self._start(one) if is_new else 0
+                    begun[self._streams[topic], one.partition] = Position(start, start)
+        return begun
 
-    def _begun(self, consumer: Consumer, one: TopicPartition) -> Position:
-        """A partition that appeared after the others began is read from its first event on."""
-        known = consumer.list_topics(one.topic, timeout=_ASKED_S).topics[one.topic].partitions
-        all_of_it = [TopicPartition(one.topic, number) for number in known]
-        committed = consumer.committed(all_of_it, timeout=_ASKED_S)
-        is_new = all(other.offset == OFFSET_INVALID for other in committed)
-        first = 0
-        for other in committed:
-            if other.offset != OFFSET_INVALID or not (is_new or other.partition == one.partition):
-                continue
-            start = self._start(consumer, other) if is_new else 0
-            place = self._streams[one.topic], other.partition
-            self._commit({place: Position(start, start)})
-            first = start if other.partition == one.partition else first
-        return Position(first, first)
-
-    def _start(self, consumer: Consumer, one: TopicPartition) -> int:
-        low, high = consumer.get_watermark_offsets(one, timeout=_ASKED_S)
+    def _start(self, one: TopicPartition) -> int:
+        low, high = self._consumer.get_watermark_offsets(one, timeout=_ASKED_S)
         start = self._reading.start
         if isinstance(start, datetime):
             asked = TopicPartition(one.topic, one.partition, epoch_ms(start))
-            [since] = consumer.offsets_for_times([asked], timeout=_ASKED_S)
+            [since] = self._consumer.offsets_for_times([asked], timeout=_ASKED_S)
             return int(high if since.offset < 0 else since.offset)
         return int(high if start == "latest" else low)
 
@@ -621,15 +669,21 @@ class KafkaSource:
         with self._lock:
             self._let_go(places)
         self._leaving = False
-        consumer.incremental_unassign(partitions)
+        consumer.incremental_unassign(self._taken_up(partitions))
         self._wake()
 
     def _lose(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
         """Another member has them already: nothing of them may be committed."""
         with self._lock:
             self._let_go(self._places(partitions))
-        consumer.incremental_unassign(partitions)
+        consumer.incremental_unassign(self._taken_up(partitions))
         self._wake()
+
+    def _taken_up(self, partitions: list[TopicPartition]) -> list[TopicPartition]:
+        """Those of them that are read here; the others are not to be taken up any more."""
+        waiting = self._given
+        self._given = [one for one in waiting if one not in partitions]
+        return [one for one in partitions if one not in waiting]
 
     def _places(self, partitions: list[TopicPartition]) -> list[Place]:
         return [(self._streams[one.topic], one.partition) for one in partitions]

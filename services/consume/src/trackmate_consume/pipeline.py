@@ -202,7 +202,7 @@ class Pipeline:
                     flow.going.set()
                 await self._kept_going(flow)
         finally:
-            source.close()
+            await source.close()
 
     async def _kept_going(self, flow: Flow) -> None:
         self._flows.append(flow)

@@ -4,7 +4,7 @@ Where a pipeline reads. Two sources exist: the embedded log and Kafka.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import NoReturn, Protocol
 
 from trackmate_consume.ledger import Settled
 from trackmate_contract.record import Record
@@ -44,5 +44,8 @@ class Source(Protocol):
         Raises Down when that is not known; repeating is safe. Raises Ended.
         """
 
-    def close(self) -> None:
+    async def over(self) -> NoReturn:
+        """Wait until it can go on no more, also while nothing is read. Raises Ended."""
+
+    async def close(self) -> None:
         """Let go of what is held."""
