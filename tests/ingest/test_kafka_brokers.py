@@ -5,6 +5,7 @@ request, and what was not acknowledged was answered in time.
 
 import asyncio
 from collections.abc import Iterator
+from os import urandom
 from typing import Any
 
 import pytest
@@ -12,6 +13,7 @@ import uvloop
 
 from kafka_broker import Cluster, kafka_brokers
 from kafka_reading import whole_topic
+from trackmate_contract.kafka_sizes import largest_batch
 from trackmate_contract.record import Event, Stamp, from_headers
 from trackmate_ingest.kafka_log import KafkaLog
 from trackmate_ingest.log import Unavailable
@@ -29,6 +31,32 @@ def cluster() -> Iterator[Cluster]:
     with kafka_brokers(3) as cluster:
         cluster.create(TOPIC, partitions=PARTITIONS)
         yield cluster
+
+
+def random_event(number: int, size: int) -> Event:
+    """One that no compression makes smaller."""
+    return Event(f"id-{number}", None, b'"%b"' % urandom(size // 2).hex().encode())
+
+
+@pytest.mark.parametrize(
+    ("event_bytes", "events", "size"), [(64 << 10, 1000, 20_000), (8 << 20, 1, (8 << 20) - 2)]
+)
+def test_what_the_limits_allow_fits_into_the_topic_that_is_made_for_them(
+    cluster: Cluster, *, event_bytes: int, events: int, size: int
+) -> None:
+    """Kafka holds its limit against a whole batch: 1,000 events of a request may be one."""
+    name = f"acme.wide-{event_bytes}"
+    cluster.create(name, partitions=1, max_message_bytes=str(largest_batch(event_bytes)))
+    sent = [random_event(number, size) for number in range(events)]
+
+    async def scenario() -> None:
+        log = KafkaLog("acme", cluster.settings())
+        await log.append(f"wide-{event_bytes}", STAMP, sent)
+        await log.close()
+
+    uvloop.run(scenario())
+    stored = whole_topic(cluster.settings(), name, partitions=1)
+    assert [one.value() for one in stored] == [one.value for one in sent]
 
 
 class Account:

@@ -39,7 +39,7 @@ def test_a_topic_that_keeps_the_promise_has_no_fault() -> None:
         ({"min_insync_replicas": "1"}, "Topic 'acme.events' has min.insync.replicas=1: an ackn"),
         ({"unclean_leader_election_enable": "true"}, "Topic 'acme.events' lets a broker lead"),
         ({"cleanup_policy": "compact,delete"}, "Topic 'acme.events' keeps only the last event"),
-        ({"max_message_bytes": "1000"}, "Topic 'acme.events' takes 1000 bytes at most, and an"),
+        ({"max_message_bytes": "1000"}, "Topic 'acme.events' takes batches of 1000 bytes at mos"),
     ],
 )
 def test_a_topic_that_breaks_the_promise_is_said_with_its_cure(
@@ -75,11 +75,11 @@ def test_the_brokers_are_asked_as_they_are(cluster: Cluster) -> None:
     assert there["acme.events"].replicas == 1
     assert there["acme.events"].settings["max.message.bytes"] == "2000"
     asked = Asked("acme", ["events", "images"], 64 << 10)
-    assert [one.split(": ")[0].split(";")[0] for one in faults(asked, there)] == [
+    assert [one.split(": ")[0].split(", and")[0] for one in faults(asked, there)] == [
         "Topic 'acme.events' has 1 replica",
         "Topic 'acme.events' has min.insync.replicas=1",
-        "Topic 'acme.events' takes 2000 bytes at most, and an event may have 65536",
-        "Kafka has no topic 'acme.images'",
+        "Topic 'acme.events' takes batches of 2000 bytes at most",
+        "Kafka has no topic 'acme.images'; make it with 3 replicas and min.insync.replicas=2.",
     ]
 
 

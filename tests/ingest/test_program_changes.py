@@ -252,7 +252,7 @@ def test_nothing_is_taken_until_the_topics_keep_the_promise_and_then_it_is(
         "user": (USER, "password-of-faulty"),
         "spec": {**SPEC, "streams": [{"name": "faulty"}]},
     }
-    sentence = "Topic 'acme.faulty' takes 2000 bytes at most, and an event may have 65536; set"
+    sentence = "Topic 'acme.faulty' takes batches of 2000 bytes at most, and events of 65536 may"
     with serving(tmp_path, cluster, ready=False, **how) as program:
         wait_until(lambda: sentence in program.readiness()[1], "the topic's fault is said")
         assert program.readiness()[0] == 503

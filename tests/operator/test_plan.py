@@ -170,14 +170,14 @@ def test_everything_is_denied_that_no_policy_allows() -> None:
 @pytest.mark.parametrize(
     ("spec", "partitions", "config"),
     [
-        ({}, 6, {"retention.ms": str(7 * 86_400_000), "max.message.bytes": str(80 * 1024)}),
+        ({}, 6, {"retention.ms": str(7 * 86_400_000), "max.message.bytes": "1048588"}),
         (
             {
                 "streams": [{"name": "events", "partitions": 12, "retention": "1h"}],
-                "ingest": {"limits": {"eventBytes": "512Ki"}},
+                "ingest": {"limits": {"eventBytes": "2Mi", "bodyBytes": "4Mi"}},
             },
             12,
-            {"retention.ms": "3600000", "max.message.bytes": str(528 * 1024)},
+            {"retention.ms": "3600000", "max.message.bytes": str(2064 * 1024)},
         ),
     ],
 )

@@ -50,7 +50,7 @@ def test_an_affiliate_with_one_pipeline() -> None:
     }
     assert [*user["spec"]["quotas"]] == ["producerByteRate"]
     pipeline = found["KafkaUser", "acme.crm"]
-    assert "quotas" not in pipeline["spec"]
+    assert sorted(pipeline["spec"]["quotas"]) == ["consumerByteRate", "producerByteRate"]
     assert {
         (acl["resource"]["type"], acl["resource"]["name"])
         for acl in pipeline["spec"]["authorization"]["acls"]

@@ -11,12 +11,11 @@ from confluent_kafka.admin import AdminClient, ClusterMetadata, NewPartitions, N
 from trackmate.backbone import Unready
 from trackmate_consume.kafka_groups import QUIET
 from trackmate_contract.affiliate import Affiliate, Stream
+from trackmate_contract.kafka_sizes import LARGEST_LETTER, largest_batch
 from trackmate_contract.names import dead_letter_topic, topic
-from trackmate_ingest.kafka_topics import HEADERS
 
 _ASKED_S = 10.0
 _MOST_REPLICAS = 3
-_LEAST_BYTES = 1_048_588  # Kafka's own default of max.message.bytes
 _LETTERS_KEPT_MS = 90 * 24 * 3600 * 1000
 
 
@@ -38,7 +37,7 @@ class Topics:
 
     def carry_letters(self, affiliate: str, pipeline: str) -> None:
         """Make the topic of a pipeline's dead letters."""
-        config = {"retention.ms": str(_LETTERS_KEPT_MS), "max.message.bytes": str(16 << 20)}
+        config = {"retention.ms": str(_LETTERS_KEPT_MS), "max.message.bytes": str(LARGEST_LETTER)}
         self._make(self._known(), dead_letter_topic(affiliate, pipeline), 1, config)
 
     def _known(self) -> ClusterMetadata:
@@ -74,5 +73,5 @@ def _replicas(known: ClusterMetadata) -> int:
 def _config(stream: Stream, event_bytes: int) -> dict[str, str]:
     return {
         "retention.ms": str(stream.retention_s * 1000),
-        "max.message.bytes": str(max(_LEAST_BYTES, event_bytes + HEADERS)),
+        "max.message.bytes": str(largest_batch(event_bytes)),
     }

@@ -17,6 +17,7 @@ from trackmate_consume.ledger import Outcome
 from trackmate_consume.letterbox import Answered, Origin, Waiting
 from trackmate_consume.letters import DeadLetter
 from trackmate_consume.sink import Down
+from trackmate_contract.kafka_sizes import BATCH, LARGEST_LETTER
 from trackmate_contract.names import dead_letter_topic
 from trackmate_contract.record import Header, Record, from_headers, to_headers
 from trackmate_programs.kafka_dying import RAISED, error_of, let_go
@@ -33,7 +34,8 @@ PROMISES: Mapping[str, Any] = {
     "socket.timeout.ms": 8000,
     "allow.auto.create.topics": False,
     "topic.metadata.propagation.max.ms": 5000,  # else 30 s until a missing topic is said
-    "message.max.bytes": 8 << 20,  # an event as large as may be, and its headers
+    "batch.size": BATCH,
+    "message.max.bytes": LARGEST_LETTER,
 }
 
 _REASON, _DETAIL, _ATTEMPTS = "tm-dead-reason", "tm-dead-detail", "tm-dead-attempts"

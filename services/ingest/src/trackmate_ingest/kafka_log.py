@@ -9,6 +9,7 @@ from collections.abc import Sequence
 
 from confluent_kafka import KafkaError, KafkaException
 
+from trackmate_contract.kafka_sizes import BATCH, LARGEST
 from trackmate_contract.names import topic
 from trackmate_contract.record import Event, Stamp, stamp_headers
 from trackmate_ingest.deadline import Deadline
@@ -36,6 +37,8 @@ PROMISES: Settings = {
     "partitioner": "murmur2_random",  # as Java's clients, so that others find a key's partition
     "compression.type": "lz4",
     "linger.ms": 5,
+    "batch.size": BATCH,
+    "message.max.bytes": LARGEST,
     "topic.metadata.refresh.interval.ms": 30_000,  # how late partitions that are added are seen
     "queue.buffering.max.messages": 100_000,
     "queue.buffering.max.kbytes": 131_072,

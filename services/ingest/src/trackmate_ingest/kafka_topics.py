@@ -12,6 +12,7 @@ from typing import Any
 from confluent_kafka import KafkaError, KafkaException, TopicCollection
 from confluent_kafka.admin import AclOperation, AdminClient, ConfigResource, ResourceType
 
+from trackmate_contract.kafka_sizes import largest_batch
 from trackmate_contract.names import topic
 
 _ASKED_S = 10.0
@@ -20,8 +21,6 @@ _LEAST_IN_SYNC = 2
 _LEAST_REPLICAS = 3
 RELAXED = "relaxed: what is stored may be on one broker alone"
 """What to know of a process that takes events on topics that do not keep the promise."""
-HEADERS = 16 << 10
-"""Bytes that an event's headers may add to it, and its batch around it."""
 
 
 @dataclass(frozen=True)
@@ -86,12 +85,12 @@ def _faults_of(asked: Asked, there: Topic) -> Iterator[str]:
         )
     if "compact" in settings.get("cleanup.policy", "delete"):
         yield "keeps only the last event of each key; set cleanup.policy=delete."
-    least = asked.event_bytes + HEADERS
+    least = largest_batch(asked.event_bytes)
     most = int(settings.get("max.message.bytes", least))
     if most < least:
         yield (
-            f"takes {most} bytes at most, and an event may have {asked.event_bytes}; set "
-            f"max.message.bytes={least}, or lower spec.ingest.limits.eventBytes."
+            f"takes batches of {most} bytes at most, and events of {asked.event_bytes} may make "
+            f"larger ones; set max.message.bytes={least}."
         )
 
 
