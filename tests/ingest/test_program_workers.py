@@ -5,6 +5,7 @@ what they counted is one sum, and none outlives the program.
 
 import asyncio
 import os
+import resource
 import select
 import signal
 import socket
@@ -93,6 +94,23 @@ def test_a_worker_that_is_killed_is_replaced_and_its_siblings_serve_on(
         assert not list(compare_log(ledger, log))
         metrics = program.metrics()
         assert metrics["trackmate_ingest_workers_replaced_total"] == 1
+
+
+@pytest.mark.needs("kafka")
+def test_a_worker_that_cannot_be_started_is_tried_again_until_it_can(
+    cluster: Cluster, tmp_path: Path
+) -> None:
+    """As where no memory, no process or no open file is left for a while."""
+    with serving(tmp_path, cluster, workers=2) as program:
+        wait_until(lambda: serving_now(program) == 2, "both serve")
+        limits = resource.prlimit(program.process.pid, resource.RLIMIT_NOFILE)
+        resource.prlimit(program.process.pid, resource.RLIMIT_NOFILE, (3, limits[1]))
+        os.kill(program.workers()[0], signal.SIGKILL)
+        wait_until(lambda: program.said("worker not started"), "it is said")
+        resource.prlimit(program.process.pid, resource.RLIMIT_NOFILE, limits)
+        wait_until(lambda: serving_now(program) == 2, "another takes its place")
+        [why, *_] = program.said("worker not started")
+        assert why["error"] == "[Errno 24] Too many open files"
 
 
 def counted(program: Program) -> float:

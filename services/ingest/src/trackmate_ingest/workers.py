@@ -162,26 +162,40 @@ class Workers:
         pause = _FIRST_PAUSE_S
         while not self._draining:
             began = time.monotonic()
-            worker = await self._started()
-            listening = asyncio.create_task(self._listen_to(worker))
-            code = await worker.process.wait()
-            await listening  # all that it said is there
-            worker.quiet.set()  # for a drain that waits
-            self._running.remove(worker)
-            worker.channel.close()
-            self._count_as_gone(worker.figures)
-            if self._draining:
-                return
-            self.replaced += 1
-            fields = {"pid": worker.process.pid, "code": code}
-            _log.error("worker ended, another takes its place", extra={"fields": fields})
+            try:
+                worker = await self._started()
+            except OSError as why:  # no memory, processes or files are left: there may be soon
+                _log.error("worker not started", extra={"fields": {"error": str(why)}})
+            else:
+                code = await self._ended(worker)
+                if self._draining:
+                    return
+                self.replaced += 1
+                fields = {"pid": worker.process.pid, "code": code}
+                _log.error("worker ended, another takes its place", extra={"fields": fields})
             steady = time.monotonic() - began > _STEADY_S
             pause = _FIRST_PAUSE_S if steady else min(pause * 2, _LONGEST_PAUSE_S)
             await asyncio.sleep(pause)
 
+    async def _ended(self, worker: _Worker) -> int:
+        """Listen to it until it ends; return its exit code."""
+        listening = asyncio.create_task(self._listen_to(worker))
+        code = await worker.process.wait()
+        await listening  # all that it said is there
+        worker.quiet.set()  # for a drain that waits
+        self._running.remove(worker)
+        worker.channel.close()
+        self._count_as_gone(worker.figures)
+        return code
+
     async def _started(self) -> _Worker:
+        """Raises OSError."""
         ours, its = socket.socketpair()
-        process = self._here(its) if self._number == 1 else await self._apart(its)
+        try:
+            process = self._here(its) if self._number == 1 else await self._apart(its)
+        except OSError:
+            ours.close()
+            raise
         worker = _Worker(process, await Channel.on(ours))
         self._running.append(worker)
         worker.channel.send(self._in_force)
