@@ -5,6 +5,7 @@ is withdrawn.
 """
 
 import asyncio
+import logging
 from collections import Counter
 from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager
@@ -13,13 +14,14 @@ from typing import Any
 
 import pytest
 import uvloop
-from confluent_kafka import Producer
+from confluent_kafka import Consumer, Producer, TopicPartition
 
 from kafka_broker import Cluster, kafka_brokers
 from trackmate_consume.flow import Pace
 from trackmate_consume.kafka_groups import Groups
 from trackmate_consume.kafka_ledger import Edges
 from trackmate_consume.kafka_letters import KafkaLetters
+from trackmate_consume.kafka_positions import Position, Stretch, to_metadata
 from trackmate_consume.kafka_reading import Reading
 from trackmate_consume.kafka_standing import Books, KafkaStanding
 from trackmate_consume.ledger import Counts, Outcome
@@ -188,7 +190,7 @@ def produce(cluster: Cluster, affiliate: str, *values: bytes) -> None:
 
 
 def test_a_letter_that_is_sent_again_is_counted_as_what_it_then_became(
-    cluster: Cluster, affiliate: str
+    cluster: Cluster, affiliate: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     produce(cluster, affiliate, b"a", b"b", b"c", b"d", b"e")
 
@@ -208,6 +210,7 @@ def test_a_letter_that_is_sent_again_is_counted_as_what_it_then_became(
             assert line.reasons == {("dead", "transform_error"): 1, ("filtered", "false"): 1}
 
     uvloop.run(scenario())
+    assert [one.message for one in caplog.records if one.levelno >= logging.ERROR] == []
 
 
 def test_only_chosen_letters_are_sent_again(cluster: Cluster, affiliate: str) -> None:
@@ -308,6 +311,37 @@ def test_a_replay_that_was_cut_short_goes_on_and_counts_nothing_twice(
         assert set(second.sink.ids) | set(third.sink.ids) == {value.decode() for value in values}
 
     uvloop.run(scenario())
+
+
+def test_a_replay_that_began_in_some_partitions_begins_in_the_others_too(
+    cluster: Cluster, affiliate: str
+) -> None:
+    """As where a member that had the others died before it began."""
+    produce(cluster, affiliate, b"a", b"b", b"c", b"d")
+
+    async def scenario() -> None:
+        desk = Desk(cluster, affiliate)
+        async with desk.running():
+            await desk.settled(4)
+            desk.sink.ids.clear()
+            await asyncio.to_thread(end_in_the_first, cluster, affiliate, "again")
+            desk.orders.ask(Asked("again", "events"))
+            await desk.ended("again")
+            assert sorted(desk.sink.ids) == ["b", "d"]
+            desk.orders.ask(Asked("again", "events"))
+            await desk.ended("again", "again")
+            assert sorted(desk.sink.ids) == ["b", "d"], "it ran"
+
+    uvloop.run(scenario())
+
+
+def end_in_the_first(cluster: Cluster, affiliate: str, replay: str) -> None:
+    """Commit a replay that was read to its end in partition 0."""
+    position = Position(2, 2, stretch=Stretch(replay, 2, AT_MS))
+    there = TopicPartition(f"{affiliate}.events", 0, 2, to_metadata(position))
+    consumer = Consumer({**cluster.settings(), "group.id": f"{affiliate}.crm.replay"})
+    consumer.commit(offsets=[there], asynchronous=False)
+    consumer.close()
 
 
 def test_a_letter_is_withdrawn_whose_event_was_delivered_after_a_crash(
