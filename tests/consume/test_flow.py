@@ -267,6 +267,37 @@ def test_a_source_that_is_over_ends_a_flow_that_is_paused() -> None:
         asyncio.run(paused())
 
 
+def test_a_source_that_is_over_while_the_sink_is_down_is_left_when_it_is_back(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Else the members of a group would take partitions from each other as long as it lasts."""
+    monkeypatch.setattr(flow_module, "backoff_s", lambda *_, **__: 0.001)
+
+    class Lost(Listed):
+        lost = asyncio.Event()
+
+        async def over(self) -> NoReturn:
+            await self.lost.wait()
+            raise Ended("partitions went to another member of the group")
+
+    async def scenario() -> None:
+        down: list[Exception] = [Down("503")]
+        source = Lost(Fetched([record(0)]), lasts=True)
+        it = Setup(source, Kept(lambda _: down[0] if down else None))
+        flow = it.flow()
+        running = asyncio.create_task(flow.run())
+        await until(lambda: flow.outage, "the sink is down")
+        source.lost.set()
+        tried = len(it.sink.batches)
+        await until(lambda: len(it.sink.batches) > tried + 20, "it is tried on")
+        assert not running.done()
+        down.clear()
+        with pytest.raises(Ended, match="went to another member"):
+            await asyncio.wait_for(running, DEADLINE)
+
+    asyncio.run(scenario())
+
+
 def test_an_outage_pauses_without_limit_and_makes_no_dead_letter() -> None:
     async def scenario() -> None:
         out = [True]

@@ -122,7 +122,7 @@ class Flow:
     async def run(self) -> None:
         """Run until the source ends, which only a replay does, or until cancelled."""
         lanes = [asyncio.create_task(self._write_on()) for _ in range(self._ends.sink.lanes)]
-        working = (self._read_to_end(), self._commit_on(), self._ends.source.over())
+        working = (self._read_to_end(), self._commit_on(), self._end_with_source())
         tasks = [asyncio.create_task(work) for work in working]
         try:
             await _first_to_end([*tasks, *lanes])
@@ -149,6 +149,19 @@ class Flow:
 
     def _hasten_all(self) -> None:
         self._waiting.hasten(*self._waiting.aside)
+
+    async def _end_with_source(self) -> None:
+        """
+        What is here of partitions that went to another is his to write. While the sink takes
+        nothing this waits: to join the group anew would take partitions from others, who could
+        settle no more than we, and would join anew, and so on.
+        """
+        try:
+            await self._ends.source.over()
+        except Ended:
+            while self.outage:
+                await self._changed.wait()
+            raise
 
     # reading
 
