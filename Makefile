@@ -8,10 +8,10 @@ export UV_PYTHON_DOWNLOADS := never
 RUN := .venv/bin/
 
 .DEFAULT_GOAL := help
-.PHONY: help setup dev test check check-sdk fmt sdk cluster cluster-down cluster-binaries chaos bench verify-couchbase verify-strimzi clean
+.PHONY: help setup dev test check check-sdk fmt sdk cluster cluster-down cluster-binaries chaos e2e bench verify-couchbase verify-strimzi clean
 
 help: ## Print this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-17s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "make %-17s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 setup: .venv/.ready ## Install everything into .venv/ (the other commands do it by themselves)
 
@@ -55,6 +55,9 @@ cluster-binaries: setup ## Build that Kubernetes for the tests that run on one
 chaos: setup ## The long fault runs: hundreds of kills, every fault of a cluster, millions of texts
 	TRACKMATE_STATE_RUNS=40 TRACKMATE_SOAK_LOOKS=60 $(RUN)pytest tests/operator -k "order or nothing_is_written or died" --timeout 7200
 	TRACKMATE_KILL_ROUNDS=100 TRACKMATE_TEXTS=3000000 $(RUN)pytest tests/e2e tests/ingest tests/consume -k "kill or differential or drain or chaos or failpoints or commits" --timeout 7200 -s
+
+e2e: setup ## The tests of the whole way of an event alone, from a client to its sink
+	$(RUN)pytest tests/e2e
 
 bench: setup ## Measure: CPU per event against a null application, and what is sustained
 	$(RUN)python bench/run.py

@@ -32,7 +32,7 @@ _STATUS = {
     PIPELINE: {"conditions"},
 }
 """What the operator writes: of what a CRD does not know, the API server keeps nothing."""
-_CURE = "apply the files in crds/ of this version, or install its chart trackmate-crds."
+_CURE = "apply the files in crds/ of this version."
 
 
 async def _resources(cluster: Cluster) -> list[str]:

@@ -25,7 +25,7 @@ _RENEWED_S = 6.0  # it is renewed every 2
 _AGAIN_S = 0.3
 _KAFKA = {"KafkaDown", "KafkaRefused", "KafkaAwaited", "TopicLost"}
 
-_INSTALL = "kubectl apply --server-side -f crds/, or the chart trackmate-crds"
+_INSTALL = "kubectl apply --server-side -f crds/"
 
 
 async def examine(cluster: Cluster, name: str) -> list[Check]:

@@ -18,7 +18,7 @@ async def affiliates(cluster: Cluster) -> list[Document]:
     if not found and not await cluster.serves(AFFILIATE):
         raise Declined(
             "This cluster does not know Affiliates. Install their definitions: kubectl apply "
-            "--server-side -f crds/, or the chart trackmate-crds; or name another --context."
+            "--server-side -f crds/; or name another --context."
         )
     return found
 
