@@ -157,8 +157,7 @@ class KafkaSource:
         self._full_since = 0.0  # by the monotonic clock; 0 while there is room
         self._ending = False
         self._ended = False  # nobody serves commits any more
-        self._given: list[TopicPartition] = []  # by the group, and not taken up yet
-        self._came_or_went = False  # whether the group gave, if only nothing
+        self._given: list[TopicPartition] | None = None  # by the group, and not taken up yet
         self._over = asyncio.Event()
         self._said = False  # that partitions came
         self._renewed: tuple[str, str] | None = None
@@ -557,14 +556,13 @@ class KafkaSource:
         next callback of the same poll() abort the process (confluent-kafka 2.16, CallState_get).
         """
         consumer.incremental_assign([])
-        self._given += partitions
-        self._came_or_went = True
+        self._given = [*(self._given or ()), *partitions]
 
     def _take_up(self) -> None:
         """Read what the group gave from where each is to go on, unless this source is to end."""
-        if not self._came_or_went or self._fault is not None:
+        if self._given is None or self._fault is not None:
             return
-        given, self._given, self._came_or_went = self._given, [], False
+        given, self._given = self._given, None
         found = {
             place: self._unless_over(position) for place, position in self._positions(given).items()
         }
@@ -681,8 +679,8 @@ class KafkaSource:
 
     def _taken_up(self, partitions: list[TopicPartition]) -> list[TopicPartition]:
         """Those of them that are read here; the others are not to be taken up any more."""
-        waiting = self._given
-        self._given = [one for one in waiting if one not in partitions]
+        waiting = self._given or []
+        self._given = [one for one in waiting if one not in partitions] or None
         return [one for one in partitions if one not in waiting]
 
     def _places(self, partitions: list[TopicPartition]) -> list[Place]:
