@@ -59,7 +59,8 @@ def test_kill_9_of_a_pipeline_loses_nothing_and_counts_nothing_twice(tmp_path: P
                 time.sleep(rng.uniform(0, 0.3))  # the moment of the kill
         total = ROUNDS * EVENTS
         with moving(cluster, taken):
-            wait_until(partial(has_settled, cluster, total), "all is settled", seconds=60)
+            rest_s = 60 + 2 * ROUNDS  # each round leaves more than it takes
+            wait_until(partial(has_settled, cluster, total), "all is settled", seconds=rest_s)
         books = counts(cluster)
         letters = dead_letters(cluster)
 
