@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from trackmate.folder import read_folder
+from trackmate.folder import Owner, read_file, read_folder
 
 PAGE = Path(__file__).parents[2] / "docs" / "embedded.md"
 ROWS = re.findall(r"^\| `(.+)` \| `(spec[^`]+)`: (.+) \|$", PAGE.read_text("utf-8"), re.MULTILINE)
@@ -27,7 +27,7 @@ def write(folder: Path, name: str, text: str) -> None:
 
 
 def test_the_page_has_rows() -> None:
-    assert len(ROWS) == 6
+    assert len(ROWS) == 7
 
 
 @pytest.mark.parametrize(("written", "path", "told"), ROWS)
@@ -96,6 +96,48 @@ def test_of_two_of_one_name_the_one_that_runs_stays(tmp_path: Path) -> None:
         "the pipeline 'to-out' is in b.yaml already; remove one of them",
     ]
     assert folder.broken == {"a.yaml"}
+
+
+def test_of_two_in_one_namespace_the_one_that_runs_stays_and_has_its_pipelines(
+    tmp_path: Path,
+) -> None:
+    write(tmp_path, "a.yaml", AFFILIATE % ("new", "namespace: trackmate-acme"))
+    write(tmp_path, "b.yaml", AFFILIATE % ("acme", "displayName: Running"))
+    write(tmp_path, "c.yaml", PIPELINE % "csv")
+
+    folder = read_folder(tmp_path, running={("acme",): "b.yaml"})
+
+    [misfit] = folder.misfits
+    assert str(misfit) == (
+        "a.yaml:5: spec.namespace: the namespace 'trackmate-acme' belongs to the affiliate 'acme' "
+        "already; give each affiliate a namespace of its own"
+    )
+    assert set(folder.affiliates) == {"acme"}
+    assert folder.owners["trackmate-acme"].name == "acme"
+
+
+def test_a_file_alone_cannot_have_the_namespace_of_an_affiliate_that_runs(tmp_path: Path) -> None:
+    write(tmp_path, "new.yaml", AFFILIATE % ("new", "namespace: trackmate-acme"))
+    owners = {"trackmate-acme": Owner("acme", ("events",))}
+
+    folder = read_file(tmp_path / "new.yaml", owners)
+
+    assert [misfit.path for misfit in folder.misfits] == ["spec.namespace"]
+    assert folder.owners == owners
+
+
+def test_a_namespace_that_its_affiliate_leaves_is_free(tmp_path: Path) -> None:
+    moved = AFFILIATE % ("acme", "namespace: elsewhere")
+    new = AFFILIATE % ("new", "namespace: trackmate-acme")
+    write(tmp_path, "both.yaml", f"{new}---\n{moved}")
+
+    folder = read_file(tmp_path / "both.yaml", {"trackmate-acme": Owner("acme", ("events",))})
+
+    assert folder.misfits == []
+    assert {where: owner.name for where, owner in folder.owners.items()} == {
+        "trackmate-acme": "new",
+        "elsewhere": "acme",
+    }
 
 
 def test_a_key_given_twice_is_a_fault(tmp_path: Path) -> None:

@@ -308,6 +308,49 @@ def test_plan_shows_what_a_changed_folder_would_do_and_does_nothing(
     assert line(dev, "brand-new") is None
 
 
+RIVAL = """\
+apiVersion: trackmate.io/v1alpha1
+kind: Affiliate
+metadata: {name: rival}
+spec: {namespace: trackmate-acme}
+"""
+CONFLICT = "spec.namespace: the namespace 'trackmate-acme' belongs to the affiliate 'acme' already"
+
+
+def test_an_affiliate_gets_no_pipeline_of_the_one_whose_namespace_it_wants(
+    start_dev: StartDev,
+) -> None:
+    dev = start_dev()
+    declare(dev)
+    runs(dev)
+
+    (dev.manifests / "a-rival.yaml").write_text(RIVAL)
+
+    wait_until(lambda: CONFLICT in dev.log, "it is said")
+    assert [one["name"] for one in dev.read("status")["affiliates"]] == ["acme"]
+    plan = dev.command("plan", "-f", str(dev.manifests))
+    assert plan.returncode == 2
+    assert CONFLICT in words(plan)
+    assert "Traceback" not in words(plan)
+
+
+def test_a_namespace_stays_with_who_runs_in_it_while_its_file_is_faulty(
+    start_dev: StartDev,
+) -> None:
+    dev = start_dev()
+    declare(dev)
+    runs(dev)
+    (dev.manifests / "acme.yaml").write_text(ACME + "  streems: []\n")
+    wait_until(lambda: "did you mean 'streams'" in dev.log, "it is faulty")
+
+    (dev.manifests / "rival.yaml").write_text(RIVAL)
+    wait_until(lambda: CONFLICT in dev.log, "it is said")
+    assert [one["name"] for one in dev.read("status")["affiliates"]] == ["acme"]
+    (dev.manifests / "acme.yaml").unlink()
+
+    wait_until(lambda: "'rival/to-out' added" in dev.log, "the namespace is free")
+
+
 def test_plan_works_without_an_instance(tmp_path: Path) -> None:
     done = subprocess.run(
         [TRACKMATE, "plan", "-f", str(Path("examples/01-first-affiliate").resolve()), "--json"],

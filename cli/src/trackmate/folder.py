@@ -53,6 +53,7 @@ class Owner(NamedTuple):
     """The affiliate of a namespace, as far as its pipelines need it."""
 
     name: str
+    """Empty where nobody knows it."""
     streams: tuple[str, ...]
 
 
@@ -146,14 +147,14 @@ _Loader.yaml_implicit_resolvers = {
 def read_folder(directory: Path, *, running: Running | None = None) -> Folder:
     """
     Read every YAML file of the folder and below; hidden ones are passed over. Of two that want one
-    name or one host, the one that is `running` keeps it.
+    name, one host or one namespace, the one that is `running` keeps it.
     """
     folder = Folder(running=running or {})
     for file, name in _yaml_files(directory):
         _read_file(file, name, folder)
     _check_hosts(folder)
     _check_secrets(folder)
-    _find_owners(folder)
+    _check_namespaces(folder)
     _check_pipelines(folder, secrets=True)
     return folder
 
@@ -163,7 +164,7 @@ def read_file(path: Path, owners: Mapping[str, Owner]) -> Folder:
     folder = Folder(owners=dict(owners))
     _read_file(path, path.name, folder)
     _check_hosts(folder)
-    _find_owners(folder)
+    _check_namespaces(folder, owners)
     _check_pipelines(folder)
     return folder
 
@@ -177,7 +178,7 @@ def read_for_cluster(path: Path, owners: Mapping[str, Owner]) -> Folder:
     for file, name in _yaml_files(path) if path.is_dir() else [(path, path.name)]:
         _read_file(file, name, folder)
     _check_hosts(folder)
-    _find_owners(folder)
+    _check_namespaces(folder)  # whose one is on the cluster, its own label says
     _check_pipelines(folder, embedded=False)
     return folder
 
@@ -316,10 +317,7 @@ def _take_secret(document: Document, folder: Folder) -> None:
 def _check_hosts(folder: Folder) -> None:
     """Two affiliates cannot have one host: the one that came later is refused."""
     owners: dict[str, Declared] = {}
-    in_turn = sorted(
-        folder.affiliates.values(), key=lambda d: (d.affiliate.name,) not in folder.running
-    )
-    for declared in in_turn:
+    for declared in _in_turn(folder):
         for index, host in enumerate(declared.affiliate.spec.ingest.hosts):
             if is_loopback(host):
                 message = f"{host!r} means this machine, for every affiliate; name another host"
@@ -354,11 +352,41 @@ def secret_value(folder: Folder, affiliate: Affiliate, key_name: str) -> str | N
     return None
 
 
-def _find_owners(folder: Folder) -> None:
-    for declared in folder.affiliates.values():
+def _check_namespaces(folder: Folder, there: Mapping[str, Owner] | None = None) -> None:
+    """
+    Two affiliates cannot have one namespace, since its pipelines would be of both: the one that
+    came later is refused, and so is who wants that of an affiliate elsewhere.
+    """
+    owners = {
+        namespace: owner
+        for namespace, owner in (there or {}).items()
+        if owner.name and owner.name not in folder.affiliates  # who is here may have moved
+    }
+    for declared in _in_turn(folder):
         affiliate = declared.affiliate
         streams = tuple(stream.name for stream in affiliate.spec.streams)
-        folder.owners[affiliate.namespace] = Owner(affiliate.name, streams)
+        owner = Owner(affiliate.name, streams)
+        first = owners.setdefault(affiliate.namespace, owner)
+        if first.name == affiliate.name:
+            folder.owners[affiliate.namespace] = owner
+        else:
+            _refuse(folder, declared, namespace_conflict(affiliate.namespace, first.name))
+
+
+def namespace_conflict(namespace: str, owner: str) -> Fault:
+    """What is said to who wants the namespace of another affiliate."""
+    message = (
+        f"the namespace {namespace!r} belongs to the affiliate {owner!r} already; give each "
+        "affiliate a namespace of its own"
+    )
+    return Fault("spec.namespace", message)
+
+
+def _in_turn(folder: Folder) -> list[Declared]:
+    """The affiliates, first those that run."""
+    return sorted(
+        folder.affiliates.values(), key=lambda d: (d.affiliate.name,) not in folder.running
+    )
 
 
 def _check_pipelines(folder: Folder, *, secrets: bool = False, embedded: bool = True) -> None:

@@ -56,7 +56,8 @@ def _files(running: Sequence[Mapping[str, Any]], owners: Mapping[str, Owner]) ->
     found: dict[tuple[str, ...], str] = {}
     for one in running:
         affiliate, _, pipeline = one["name"].partition("/")
-        found[(namespaces[affiliate], pipeline) if pipeline else (affiliate,)] = one["file"]
+        if affiliate in namespaces:  # else it was added or removed since
+            found[(namespaces[affiliate], pipeline) if pipeline else (affiliate,)] = one["file"]
     return found
 
 

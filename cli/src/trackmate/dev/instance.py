@@ -17,6 +17,7 @@ from trackmate.folder import (
     Declared,
     Folder,
     Running,
+    namespace_conflict,
     optional_secret_refs,
     secret_refs,
     secret_value,
@@ -71,7 +72,17 @@ class Instance(Standing):
         """Make the running state what the folder says; what is faulty there stays as it was."""
         changes = Changes(misfits=list(folder.misfits), notices=list(folder.notices))
         self.waits = False
+        going = {
+            name
+            for name in self.affiliates
+            if name not in folder.affiliates and self._files[name] not in folder.broken
+        }
         for name, declared in folder.affiliates.items():
+            if owner := self._owner(declared.affiliate, going):
+                self.waits = True
+                fault = namespace_conflict(declared.affiliate.namespace, owner)
+                changes.misfits.append(declared.misfit(*fault))
+                continue
             try:
                 await self._apply_one(declared, folder, changes)
             except NameConflict as conflict:
@@ -88,10 +99,9 @@ class Instance(Standing):
             self._files[name] = declared.file
         await self._apply_pipelines(folder, changes)
         leaving: list[EmbeddedAffiliate] = []
-        for name in set(self.affiliates) - set(folder.affiliates):
-            if self._files[name] not in folder.broken:
-                leaving.append(self.affiliates.pop(name))
-                changes.removed.append(name)
+        for name in sorted(going):
+            leaving.append(self.affiliates.pop(name))
+            changes.removed.append(name)
         self.misfits, self.notices = changes.misfits, changes.notices
         self.open_doors()  # and close those of who leaves, before their files
         for running in leaving:
@@ -120,6 +130,15 @@ class Instance(Standing):
     async def close(self) -> None:
         for running in self.affiliates.values():
             await running.close()
+
+    def _owner(self, affiliate: Affiliate, going: set[str]) -> str | None:
+        """Who else runs in its namespace, and stays: perhaps as it was, for a fault of its file."""
+        others = {
+            running.affiliate.namespace: name
+            for name, running in self.affiliates.items()
+            if name != affiliate.name and name not in going
+        }
+        return others.get(affiliate.namespace)
 
     async def _apply_one(self, declared: Declared, folder: Folder, changes: Changes) -> None:
         affiliate = declared.affiliate
@@ -167,7 +186,7 @@ class Instance(Standing):
             if self._pipeline_files.get((running.name, name)) in folder.broken
         }
         for (where, name), declared in folder.pipelines.items():
-            if where != namespace:
+            if where != namespace or folder.owners[where].name != running.name:
                 continue
             self._pipeline_files[running.name, name] = declared.file
             declaration = Declaration(declared.pipeline, _secrets(folder, declared.pipeline))
