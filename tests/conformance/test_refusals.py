@@ -130,6 +130,7 @@ ROWS: dict[str, Callable[[Caller], Reply]] = {
     ),
     "a stream that the affiliate does not have": lambda c: c.post(path="/v1/events?stream=nope"),
     "a path that is no route": lambda c: c.post(path="/v1/nothing"),
+    "a raw body without a stream": lambda c: c.post(path="/v1/raw/"),
     "GET where events are taken": lambda c: reply(c.http.get("/v1/events")),
     "a content type that is not taken": lambda c: c.post(content_type="application/xml"),
     "a charset that is not UTF-8": lambda c: c.post(

@@ -45,12 +45,13 @@ RAW = BY_PATH[RAW_PREFIX + "{stream}"]
 
 def find(path: str) -> Route | None:
     """
-    >>> find("/v1/t").type, find("/v1/raw/images") is RAW, find("/v1/raw/a/b")
-    ('track', True, None)
+    >>> find("/v1/t").type, find("/v1/raw/images") is RAW
+    ('track', True)
+    >>> find("/v1/raw/"), find("/v1/raw/a/b")
+    (None, None)
     """
     route = BY_PATH.get(path)
     if route is not None:
         return None if route is RAW else route
-    if path.startswith(RAW_PREFIX) and path.count("/") == RAW_PREFIX.count("/"):
-        return RAW
-    return None
+    prefix, _, stream = path.rpartition("/")
+    return RAW if stream and prefix + "/" == RAW_PREFIX else None
