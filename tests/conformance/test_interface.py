@@ -32,7 +32,7 @@ def key(dev: Dev) -> dict[str, str]:
     return {"authorization": f"Bearer {dev.key('server')}", "content-type": "application/json"}
 
 
-@pytest.mark.parametrize("path", ["/v1/events", "/v1/t", "/v1/batch", "/v1/raw/events"])
+@pytest.mark.parametrize("path", ["/v1/events", "/v1/t", "/v1/batch", "/v1/raw/a", "/no"])
 def test_a_page_may_ask_before_it_sends(http: httpx.Client, path: str) -> None:
     asked = {"origin": "https://any.example", "access-control-request-method": "POST"}
     answer = http.options(path, headers=asked)
@@ -52,6 +52,19 @@ def test_every_answer_can_be_read_by_a_page_without_credentials(
     assert answer.headers["access-control-allow-origin"] == "*"
     assert answer.headers["access-control-expose-headers"] == "Retry-After"
     assert "access-control-allow-credentials" not in answer.headers
+
+
+@pytest.mark.parametrize("method", ["GET", "POST", "DELETE"])
+@pytest.mark.parametrize("path", ["/nope", "/v2/events", "/v1", "//v1/events", "/redoc", "/index"])
+@pytest.mark.parametrize("host", ["localhost", "nobody.example"])
+def test_an_address_of_nobody_s_is_a_problem_that_a_page_can_read(
+    dev: Dev, http: httpx.Client, method: str, path: str, host: str
+) -> None:
+    answer = http.request(method, dev.url + path, headers={"host": host})
+
+    assert (answer.status_code, answer.headers["content-type"]) == (404, "application/problem+json")
+    assert answer.json()["type"] == "urn:trackmate:problem:not-found"
+    assert answer.headers["access-control-allow-origin"] == "*"
 
 
 def test_health_and_readiness_say_yes(http: httpx.Client, backbone: tuple[str, ...]) -> None:

@@ -35,6 +35,7 @@ globals().update(
         "key",
         "test_a_page_may_ask_before_it_sends",
         "test_every_answer_can_be_read_by_a_page_without_credentials",
+        "test_an_address_of_nobody_s_is_a_problem_that_a_page_can_read",
         "test_the_documentation_needs_nothing_from_elsewhere",
         "test_metrics_are_on_a_port_of_their_own",
         "test_without_any_id_each_event_gets_one_that_sorts_by_time",

@@ -17,6 +17,8 @@ from trackmate.dev.instance import Instance
 from trackmate_consume.sink import Down
 from trackmate_ingest.keys import Use, is_loopback
 
+_ADDRESSES = ("/", "/insights", "/demo")
+_BELOW = ("/api/", "/pages/")
 _PAGES = (Path(str(files("trackmate"))) / "pages").resolve()
 _CSP = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; "
@@ -29,6 +31,16 @@ _HEADERS = {
     "Referrer-Policy": "no-referrer",
     "Cache-Control": "no-store",
 }
+
+
+def has(path: str) -> bool:
+    """
+    Whether the console answers at this address.
+
+    >>> has("/demo"), has("/api/affiliates"), has("/v1/events"), has("//v1/events")
+    (True, True, False, False)
+    """
+    return path in _ADDRESSES or path.startswith(_BELOW)
 
 
 def create_console(instance: Instance, url: str) -> FastAPI:

@@ -23,8 +23,8 @@ from prometheus_client import CollectorRegistry, start_http_server
 from watchfiles import awatch
 
 from trackmate.backbone import Backbone
+from trackmate.dev import console
 from trackmate.dev.address import Address
-from trackmate.dev.console import create_console
 from trackmate.dev.instance import Changes, Instance
 from trackmate.dev.pipeline_metrics import PipelineMetrics
 from trackmate.embedded.affiliate import BackboneOf, on_its_file
@@ -38,7 +38,6 @@ from trackmate_programs.kafka_reach import unreached
 
 _LOOPBACK = "127.0.0.1"
 _LOOK_AGAIN_MS = 3000  # at what could not be carried
-_INGEST_PATHS = ("/v1/", "/trackmate", "/healthz", "/readyz", "/openapi.json", "/docs")
 
 _log = logging.getLogger("trackmate.dev")
 
@@ -89,7 +88,8 @@ async def _run(options: Options, reporter: Reporter, listener: socket.socket) ->
         registry.register(PipelineMetrics(instance))
         changes = await instance.apply(await asyncio.to_thread(read_folder, options.folder))
         address = Address(url, metrics_url, str(options.data.resolve()), os.getpid())
-        server = _Server(_Split(instance, create_console(instance, url)), instance, options)
+        app = _Split(instance.ingest, console.create_console(instance, url))
+        server = _Server(app, instance, options)
         with address.announced():
             reporter.changed(changes)
             reporter.started(address, instance)
@@ -137,17 +137,15 @@ class _Server(Server):
 
 
 class _Split:
-    """One port: what a tenant's ingress would route goes to ingest, the rest to the console."""
+    """One port: the console has its own addresses, and ingest every other, as on a cluster."""
 
-    def __init__(self, instance: Instance, console: App) -> None:
-        self._ingest = instance.ingest
-        self._console = console
+    def __init__(self, ingest: App, of_console: App) -> None:
+        self._ingest = ingest
+        self._console = of_console
 
     async def __call__(self, scope: MutableMapping[str, Any], receive: Any, send: Any) -> None:
-        if scope["path"].startswith(_INGEST_PATHS):
-            await self._ingest(scope, receive, send)
-        else:
-            await self._console(scope, receive, send)
+        app = self._console if console.has(scope["path"]) else self._ingest
+        await app(scope, receive, send)
 
 
 async def _follow(folder: Path, instance: Instance, reporter: Reporter) -> None:
