@@ -216,6 +216,47 @@ def test_nothing_of_a_refused_request_was_stored(caller: Caller) -> None:
     assert not ids & {"refused-1", "refused-2", "refused-3"}
 
 
+@pytest.mark.parametrize(
+    "line",
+    [
+        *("GET /v1/events", "OPTIONS /v1/events", "DELETE /v1/raw/events", "GET /trackmate.js"),
+        *("GET /openapi.json", "GET /docs", "GET /healthz", "GET /readyz", "GET /nope"),
+        *("OPTIONS /nope", "GET /v1/projects/key/settings"),
+    ],
+)
+@pytest.mark.parametrize("hosts", ["", "Host: \r\n", "Host: a b\r\n", "Host: localhost\r\n" * 2])
+def test_without_exactly_one_host_nothing_is_answered(
+    caller: Caller, line: str, hosts: str
+) -> None:
+    answer = exchange(caller.dev, f"{line} HTTP/1.1\r\n{hosts}\r\n".encode())
+
+    assert (answer.status, answer.problem["type"].rpartition(":")[2]) == (400, "bad-request")
+    assert answer.headers["access-control-allow-origin"] == "*"
+    assert "exactly one" in answer.problem["detail"]
+
+
+@pytest.mark.parametrize("method", ["GET", "OPTIONS", "DELETE", "HEAD"])
+@pytest.mark.parametrize("path", ["/v1/events", "/v1/raw/events", "/trackmate.js"])
+def test_a_host_of_nobody_has_no_route_of_an_affiliate_by_any_method(
+    caller: Caller, method: str, path: str
+) -> None:
+    answer = caller.http.request(method, path, headers={"host": "nobody.example"})
+
+    assert answer.status_code == 421
+    assert answer.headers["access-control-allow-origin"] == "*"
+
+
+@pytest.mark.parametrize("host", ["10.1.2.3:8080", "[fd00::1]:8080", "nobody.example"])
+@pytest.mark.parametrize("version", ["1.0", "1.1"])
+@pytest.mark.parametrize("path", ["/healthz", "/readyz"])
+def test_probes_are_answered_under_any_host(
+    caller: Caller, path: str, version: str, host: str
+) -> None:
+    asked = f"GET {path} HTTP/{version}\r\nHost: {host}\r\n\r\n".encode()
+
+    assert exchange(caller.dev, asked).status == 200
+
+
 def test_an_offer_of_another_protocol_is_passed_over(caller: Caller) -> None:
     """As curl --http2 and Java's client send it: the body comes behind it all the same."""
     offered = ("Connection: Upgrade, HTTP2-Settings", "Upgrade: h2c", "HTTP2-Settings: AAMAAABk")

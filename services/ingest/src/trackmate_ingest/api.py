@@ -4,10 +4,10 @@ the documentation of the whole.
 """
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 
 import swagger_ui_bundle
-from fastapi import APIRouter, Depends, FastAPI, Request, Response
+from fastapi import APIRouter, FastAPI, Request, Response
 from fastapi.openapi.docs import get_swagger_ui_html
 from fastapi.responses import HTMLResponse, JSONResponse
 from fastapi.staticfiles import StaticFiles
@@ -20,6 +20,7 @@ from trackmate_ingest.keys import Use
 from trackmate_ingest.metrics import Metrics
 from trackmate_ingest.openapi import document, refusals
 from trackmate_ingest.problems import Answer, Kind, Refused
+from trackmate_ingest.request import one_host
 from trackmate_ingest.standing import Standing
 
 _KIND = {404: problems.NOT_FOUND, 405: problems.METHOD_NOT_ALLOWED}
@@ -63,7 +64,10 @@ class Readiness(BaseModel):
 @router.get(
     "/healthz",
     summary="Whether the process lives",
-    responses={503: {"model": Health, "description": "Replace it; `status` says why"}},
+    responses={
+        **refusals(400),
+        503: {"model": Health, "description": "Replace it; `status` says why"},
+    },
 )
 async def healthz(request: Request, response: Response) -> Health:
     dead = request.app.state.standing.dead()
@@ -75,7 +79,10 @@ async def healthz(request: Request, response: Response) -> Health:
 @router.get(
     "/readyz",
     summary="Whether requests should be sent here",
-    responses={503: {"model": Readiness, "description": "Not now; `reason` says why"}},
+    responses={
+        **refusals(400),
+        503: {"model": Readiness, "description": "Not now; `reason` says why"},
+    },
 )
 async def readyz(request: Request, response: Response) -> Readiness:
     standing: Standing = request.app.state.standing
@@ -87,27 +94,21 @@ async def readyz(request: Request, response: Response) -> Readiness:
     return Readiness(ready=not fault, reason=fault or standing.note())
 
 
-def one_host(request: Request) -> str:
-    hosts = [value for name, value in request.scope["headers"] if name == b"host"]
-    return b", ".join(hosts).decode("latin-1")  # of two, a list that is no host name
-
-
 @router.get(
     "/v1/projects/{key}/settings",
     summary="What Segment's browser SDK asks for at start",
     responses=refusals(400, 401, 414, 421),
 )
-async def settings(
-    key: str, request: Request, host: Annotated[str, Depends(one_host)]
-) -> dict[str, Any]:
-    ring = request.app.state.collector.directory.ring(host.encode("latin-1"))
+async def settings(key: str, request: Request) -> dict[str, Any]:
+    host = one_host(request.scope)
+    ring = request.app.state.collector.directory.ring(host)
     found = ring.find(key.encode())
     if found is None or found[0].use is Use.SERVER:
         raise Refused(
             problems.UNAUTHORIZED,
             "This is no browser key of this host. Copy the key of the affiliate's page again.",
         )
-    return segment.settings(key, host=host, scheme=request.url.scheme)
+    return segment.settings(key, host=host.decode("latin-1"), scheme=request.url.scheme)
 
 
 @router.api_route("/trackmate.js", methods=["GET", "HEAD"], include_in_schema=False)

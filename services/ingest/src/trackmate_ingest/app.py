@@ -12,16 +12,19 @@ from fastapi import FastAPI
 from trackmate_ingest import problems
 from trackmate_ingest.api import create_api
 from trackmate_ingest.collect import Collector, Gone, Receive
-from trackmate_ingest.intake import Directory
+from trackmate_ingest.intake import Directory, host_name
 from trackmate_ingest.logs import Refusals
 from trackmate_ingest.metrics import Metrics
 from trackmate_ingest.problems import CORS, PREFLIGHT, Answer, Refused
-from trackmate_ingest.request import MAX_URL, Request, Scope
+from trackmate_ingest.request import MAX_URL, Request, Scope, one_host
 from trackmate_ingest.routes import Route, find
 from trackmate_ingest.standing import Standing
 
 Message = MutableMapping[str, Any]
 Send = Callable[[Message], Awaitable[None]]
+
+_OF_AN_AFFILIATE = ("/v1/", "/trackmate")
+"""Below these, a host that is nobody's has nothing; probes come under any host."""
 
 _log = logging.getLogger("trackmate.ingest")
 
@@ -50,6 +53,7 @@ class Ingest:
             if route is not None and scope["method"] == "POST":
                 answer = await self.collector.take(Request(route, scope), receive)
             else:
+                self._check_host(scope)
                 answer = _without_events(scope)
         except Gone:
             return
@@ -71,6 +75,14 @@ class Ingest:
             detail=str(why),
         )
 
+    def _check_host(self, scope: Scope) -> None:
+        """Raises Refused, 400 or 421; where events are taken, their collector looks."""
+        host = one_host(scope)
+        if scope["path"].startswith(_OF_AN_AFFILIATE):
+            self.collector.directory.ring(host)
+        else:
+            host_name(host)
+
     async def _pass_on(self, scope: Scope, receive: Receive, send: Send) -> None:
         """To FastAPI, with the CORS headers on whatever it answers."""
 
@@ -79,14 +91,19 @@ class Ingest:
                 message["headers"] = [*message.get("headers", []), *CORS]
             await send(message)
 
-        if len(scope["raw_path"]) + len(scope["query_string"]) > MAX_URL:
-            answer = Answer.problem(
-                problems.URI_TOO_LONG, f"The address is over {MAX_URL} bytes. Shorten it."
-            )
-            await send(_start(answer))
-            await send({"type": "http.response.body", "body": answer.body})
+        try:
+            _check_length(scope)
+            self._check_host(scope)
+        except Refused as refused:
+            await send(_start(refused.answer))
+            await send({"type": "http.response.body", "body": refused.answer.body})
             return
         await self._api(scope, receive, with_cors)
+
+
+def _check_length(scope: Scope) -> None:
+    if len(scope["raw_path"]) + len(scope["query_string"]) > MAX_URL:
+        raise Refused(problems.URI_TOO_LONG, f"The address is over {MAX_URL} bytes. Shorten it.")
 
 
 def _without_events(scope: Scope) -> Answer:

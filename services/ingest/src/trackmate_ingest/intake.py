@@ -120,14 +120,7 @@ class Directory:
         return ring
 
     def _look_up(self, host: bytes) -> KeyRing[Intake]:
-        match = _HOST.fullmatch(host)
-        if match is None:
-            raise Refused(
-                problems.BAD_REQUEST,
-                f"The Host header {host.decode('latin-1')!r} is not a host name. "
-                "Send exactly one, as RFC 9112 3.2 asks.",
-            )
-        name = match["name"].decode("latin-1").strip("[]").rstrip(".").lower()
+        name = host_name(host)
         ring = self._rings.get(name)
         if ring is None and self._loopback_ring is not None and is_loopback(name):
             ring = self._loopback_ring
@@ -138,6 +131,23 @@ class Directory:
                 "affiliate's spec.ingest.hosts.",
             )
         return ring
+
+
+def host_name(host: bytes) -> str:
+    """
+    The name in a Host header. Raises Refused, 400.
+
+    >>> host_name(b"Acme.track.example.com.:443"), host_name(b"[::1]:8080")
+    ('acme.track.example.com', '::1')
+    """
+    match = _HOST.fullmatch(host)
+    if match is None:
+        raise Refused(
+            problems.BAD_REQUEST,
+            f"The Host header {host.decode('latin-1')!r} is not a host name. "
+            "Send exactly one, as RFC 9112 3.2 asks.",
+        )
+    return match["name"].decode("latin-1").strip("[]").rstrip(".").lower()
 
 
 def _widest(limits: Sequence[Limits]) -> Limits:

@@ -51,7 +51,7 @@ _SECURITY = {
     "query": {"type": "apiKey", "in": "query", "name": "key", "description": "Browser keys only."},
 }
 _REFUSALS = {
-    400: "The body is not what the route takes; nothing was stored",
+    400: "The body or the Host header is not what the route takes; nothing was stored",
     401: "No key, or one that is not valid here",
     403: "The key may not be used from this origin, or the stream does not exist",
     408: "The request did not arrive in time",

@@ -98,6 +98,21 @@ class Request:
         return value.decode("latin-1")[:longest] if value else None
 
 
+def one_host(scope: Scope) -> bytes:
+    """The Host of a request that takes no events; b"" without one. Raises Refused for several."""
+    hosts = [value for name, value in scope["headers"] if name == b"host"]
+    if len(hosts) > 1:
+        raise _too_many_hosts(len(hosts))
+    return hosts[0] if hosts else b""
+
+
+def _too_many_hosts(count: int) -> Refused:
+    return Refused(
+        problems.BAD_REQUEST,
+        f"The request has {count} Host headers. Send exactly one, as RFC 9112 3.2 asks.",
+    )
+
+
 def _check_fields(headers: list[tuple[bytes, bytes]]) -> None:
     if len(headers) > MAX_HEADERS:
         raise Refused(
@@ -106,10 +121,7 @@ def _check_fields(headers: list[tuple[bytes, bytes]]) -> None:
         )
     hosts = sum(name == b"host" for name, _ in headers)
     if hosts > 1:
-        raise Refused(
-            problems.BAD_REQUEST,
-            f"The request has {hosts} Host headers. Send exactly one, as RFC 9112 3.2 asks.",
-        )
+        raise _too_many_hosts(hosts)
 
 
 def _parse_query(query: bytes) -> dict[str, list[str]]:
