@@ -166,19 +166,20 @@ def test_all_faults_are_said_at_once_those_of_the_api_server_too(
         affiliate("thief", ingest={"hosts": ["faulty.track.example.com"]}),
         affiliate("taken"),
         affiliate("typo", stream=[]),
-        pipeline("lost", "trackmate-faulty", stream="nowhere"),
+        pipeline("lost", "trackmate-faulty", stream="nowhere", filter="event.type =="),
     )
 
     found = json.loads(person.runs("plan", "-f", file, "--json").stdout)
 
     said = [f"{fault['path']}: {fault['message']}" for fault in found["faults"]]
-    assert len(said) == 5, said
+    assert len(said) == 6, said
     for words in (
         "partitions can be added and not removed",
         "The host 'faulty.track.example.com' belongs to affiliate 'faulty'",
         "label it trackmate.io/affiliate=taken to hand it over",
         "unknown field 'stream'; did you mean 'streams'?",
         "has no stream 'nowhere'",
+        "spec.filter: line 1, column 14: Syntax error",
     ):
         assert any(words in one for one in said), (words, said)
     assert all(fault["line"] for fault in found["faults"])

@@ -253,6 +253,22 @@ def test_what_is_wrong_with_a_pipeline_is_one_sentence_and_the_rest_runs_on(
     assert "hush" not in dev.log + words(plan)
 
 
+def test_all_that_is_wrong_with_a_pipeline_is_said_at_once(start_dev: StartDev) -> None:
+    dev = start_dev()
+    expressions = "  filter: event.type ==\n  transform: {jq: foo}\n"
+    declare(dev, more=expressions)
+    declare(dev, "a1", form="xml", more=expressions)
+    told = ["a1.yaml:6: spec.format: 'xml'"]
+    for file in ("a1.yaml", "to-out.yaml"):
+        told.append(f"{file}:9: spec.filter: line 1, column 14: Syntax error")
+        told.append(f"{file}:10: spec.transform.jq: line 1, column 1: foo/0 is not defined")
+
+    plan = words(dev.command("plan", "-f", str(dev.manifests)))
+
+    assert [one for one in told if one not in plan] == []
+    wait_until(lambda: all(one in dev.log for one in told), "dev says so too")
+
+
 @pytest.mark.parametrize(
     ("url", "told"),
     [

@@ -5,6 +5,7 @@ by file, line and path. Pure but for reading the files.
 
 from base64 import b64decode
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
@@ -16,10 +17,10 @@ from trackmate_consume.assembly import NO_COUCHBASE
 from trackmate_consume.sinks import kafka_login
 from trackmate_contract import pipeline_secrets
 from trackmate_contract.affiliate import Affiliate
-from trackmate_contract.faults import Fault, Faulty
+from trackmate_contract.faults import Fault, Faulty, Place
 from trackmate_contract.manifest import parse
 from trackmate_contract.pipeline import Kafka, Pipeline
-from trackmate_contract.specs import SecretKeyRef
+from trackmate_contract.specs import API_VERSION, SecretKeyRef
 from trackmate_ingest.keys import is_loopback
 
 _GROUP = "trackmate.io/"
@@ -34,6 +35,8 @@ class Folder:
     affiliates: dict[str, "Declared"] = field(default_factory=dict)
     pipelines: dict[tuple[str, str], "DeclaredPipeline"] = field(default_factory=dict)
     """By namespace and name."""
+    refused: list["DeclaredPipeline"] = field(default_factory=list)
+    """Pipelines with a fault, for those who look at expressions: there may be more."""
     namespaces: dict[str, "Document"] = field(default_factory=dict)
     secrets: dict[tuple[str, str], dict[str, str]] = field(default_factory=dict, repr=False)
     """Values by namespace and name, then by key."""
@@ -262,6 +265,7 @@ def _take_resource(document: Document, folder: Folder) -> None:
         resource = parse(document.content)
     except Faulty as faulty:
         folder.misfits += [_misfit(document, fault) for fault in faulty.faults]
+        folder.refused += _expressions(document, faulty.faults)
         return
     if isinstance(resource, Pipeline):
         _take_pipeline(DeclaredPipeline(resource, *document), folder)
@@ -269,6 +273,29 @@ def _take_resource(document: Document, folder: Folder) -> None:
     declared = Declared(resource, *document)
     first = folder.affiliates.get(resource.name)
     folder.affiliates[resource.name] = _one_of(folder, (resource.name,), first, declared)
+
+
+def _expressions(document: Document, faults: Iterable[Fault]) -> Iterator[DeclaredPipeline]:
+    """A faulty pipeline with nothing but those of its expressions that are no fault yet."""
+    told = {".".join(fault.path.split(".")[:2]) for fault in faults}
+    spec = Place("", document.content).at("spec")
+    places = [spec.at(name) for name in ("filter", "transform")]
+    taken = {place.path: place.value for place in places if place.path not in told}
+    bare = {
+        "apiVersion": API_VERSION,
+        "kind": "Pipeline",
+        "metadata": {"name": "bare", "namespace": "bare"},
+        "spec": {
+            "stream": "events",
+            "filter": taken.get("spec.filter"),
+            "transform": taken.get("spec.transform"),
+            "sink": {"stdout": {}},
+        },
+    }
+    with suppress(Faulty):
+        pipeline = parse(bare)
+        if document.content.get("kind") == "Pipeline" and isinstance(pipeline, Pipeline):
+            yield DeclaredPipeline(pipeline, *document)
 
 
 def _take_pipeline(declared: DeclaredPipeline, folder: Folder) -> None:
@@ -398,7 +425,7 @@ def _check_pipelines(folder: Folder, *, secrets: bool = False, embedded: bool = 
             faults += _secret_faults(declared.pipeline, folder)
         if faults:
             folder.misfits += [declared.misfit(fault.path, fault.message) for fault in faults]
-            del folder.pipelines[where]
+            folder.refused.append(folder.pipelines.pop(where))
 
 
 def _pipeline_faults(pipeline: Pipeline, owners: Mapping[str, Owner]) -> Iterator[Fault]:

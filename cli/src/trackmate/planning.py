@@ -11,10 +11,10 @@ from typing import Any
 from trackmate.changes import Change, Plan, differences
 from trackmate.client import Client
 from trackmate.dev.declared import manifest_of
-from trackmate.embedded.running import misspelt
 from trackmate.errors import Refusal
 from trackmate.folder import Folder, Owner, Running, read_file, read_folder
 from trackmate.reaching import Target
+from trackmate.spelling import look
 
 
 class Unreadable(Refusal):
@@ -37,7 +37,7 @@ def _plan(path: Path, client: Client | None) -> Plan:
     folder = (
         read_folder(path, running=_files(running, owners)) if whole else read_file(path, owners)
     )
-    asyncio.run(_check_expressions(folder))
+    asyncio.run(look(folder))
     wanted = _wanted(folder)
     before = {(found["kind"], found["name"]): found["spec"] for found in running}
     changes = list(_changes(before, wanted, remove=whole and not folder.misfits))
@@ -59,13 +59,6 @@ def _files(running: Sequence[Mapping[str, Any]], owners: Mapping[str, Owner]) ->
         if affiliate in namespaces:  # else it was added or removed since
             found[(namespaces[affiliate], pipeline) if pipeline else (affiliate,)] = one["file"]
     return found
-
-
-async def _check_expressions(folder: Folder) -> None:
-    for where, declared in list(folder.pipelines.items()):
-        if fault := await misspelt(declared.pipeline):
-            folder.misfits.append(declared.misfit(fault.path, str(fault)))
-            del folder.pipelines[where]
 
 
 def _wanted(folder: Folder) -> dict[tuple[str, str], Any]:

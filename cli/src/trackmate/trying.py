@@ -15,8 +15,8 @@ import yaml
 
 from trackmate import show
 from trackmate.errors import Refusal
-from trackmate.folder import DeclaredPipeline, Owner, read_file
-from trackmate.misfit import Misfit
+from trackmate.folder import Owner, read_file
+from trackmate.spelling import look
 from trackmate_consume.formats import FORMATS, Unencodable
 from trackmate_consume.program import Dead, Filtered, Program, Result
 from trackmate_contract.pipeline import Pipeline
@@ -49,9 +49,9 @@ def _pipelines(path: Path) -> list[Pipeline]:
     if not path.is_file():
         raise Untriable(f"{str(path)!r} is no file. Name the YAML file of a pipeline.")
     folder = read_file(path, _anyone(path))
-    misfits = folder.misfits + asyncio.run(_misspelt(list(folder.pipelines.values())))
-    if misfits:
-        raise Untriable("\n".join(map(str, misfits)))
+    asyncio.run(look(folder))
+    if folder.misfits:
+        raise Untriable("\n".join(map(str, folder.misfits)))
     if not folder.pipelines:
         raise Untriable(f"{str(path)!r} holds no Pipeline. Name the YAML file of one.")
     return [declared.pipeline for declared in folder.pipelines.values()]
@@ -75,17 +75,6 @@ def _text(node: yaml.Node | None, *names: str) -> str:
         members = node.value if isinstance(node, yaml.MappingNode) else []
         node = next((value for key, value in members if key.value == name), None)
     return str(node.value) if isinstance(node, yaml.ScalarNode) else ""
-
-
-async def _misspelt(declared: Sequence[DeclaredPipeline]) -> list[Misfit]:
-    misfits = []
-    for one in declared:
-        program = Program(one.pipeline.spec)
-        try:
-            misfits += [one.misfit(fault.path, str(fault)) for fault in await program.check()]
-        finally:
-            await program.close()
-    return misfits
 
 
 def _events(name: str) -> list[bytes]:

@@ -23,6 +23,7 @@ from trackmate.folder import (
 from trackmate.folder import Document as Written
 from trackmate.hiding import hidden
 from trackmate.misfit import Misfit
+from trackmate.spelling import look
 from trackmate_contract.affiliate import Affiliate, AffiliateSpec
 from trackmate_contract.faults import Faulty
 from trackmate_contract.keybook import Book, follow_spec
@@ -58,7 +59,9 @@ async def plan(cluster: Cluster, path: Path) -> Plan:
     """Raises Declined, and what Cluster raises."""
     there = await finding.affiliates(cluster)
     owners = {namespace_of(one): _owner(one) for one in there}
-    found = _Planning(cluster, there, read_for_cluster(path, owners))
+    folder = read_for_cluster(path, owners)
+    await look(folder)
+    found = _Planning(cluster, there, folder)
     await found.files()
     try:
         given_to_all = await platform(cluster)

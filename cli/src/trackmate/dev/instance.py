@@ -11,7 +11,7 @@ from pathlib import Path
 
 from trackmate.backbone import Unready
 from trackmate.embedded.affiliate import BackboneOf, EmbeddedAffiliate, NameConflict
-from trackmate.embedded.running import Declaration, misspelt
+from trackmate.embedded.running import Declaration
 from trackmate.errors import CannotStart
 from trackmate.folder import (
     Declared,
@@ -23,6 +23,7 @@ from trackmate.folder import (
     secret_value,
 )
 from trackmate.misfit import Misfit
+from trackmate.spelling import misspelt
 from trackmate_contract.affiliate import Affiliate
 from trackmate_contract.pipeline import Pipeline
 from trackmate_ingest.app import Ingest
@@ -173,6 +174,8 @@ class Instance(Standing):
                 if before.get(pipeline) != wanted.get(pipeline):
                     kind = changes.removed if pipeline not in wanted else changes.changed
                     (changes.added if pipeline not in before else kind).append(f"{name}/{pipeline}")
+        for refused in folder.refused:
+            changes.misfits += await misspelt(refused)
 
     async def _wanted(
         self, running: EmbeddedAffiliate, folder: Folder, changes: Changes
@@ -190,8 +193,8 @@ class Instance(Standing):
                 continue
             self._pipeline_files[running.name, name] = declared.file
             declaration = Declaration(declared.pipeline, _secrets(folder, declared.pipeline))
-            if declaration != before.get(name) and (fault := await misspelt(declared.pipeline)):
-                changes.misfits.append(declared.misfit(fault.path, str(fault)))
+            if declaration != before.get(name) and (misfits := await misspelt(declared)):
+                changes.misfits += misfits
                 if name in before:
                     wanted[name] = before[name]
                 continue

@@ -13,12 +13,10 @@ from trackmate.backbone import STORE, Backbone, Group, Reads
 from trackmate.embedded.control import EmbeddedControl
 from trackmate.embedded.database import Database
 from trackmate.embedded.store import EmbeddedStore
-from trackmate_consume import program
 from trackmate_consume.assembly import Surroundings, pace_of, sink_of
-from trackmate_consume.expressions.host import Unstarted
 from trackmate_consume.flow import Pace
 from trackmate_consume.pipeline import Asked, Parts, Pipeline
-from trackmate_consume.program import Misspelt, Program
+from trackmate_consume.program import Program
 from trackmate_consume.translate import StoreProgram
 from trackmate_contract import pipeline as manifest
 from trackmate_contract.quantity import epoch_ms
@@ -39,16 +37,6 @@ class Declaration:
 
     def secret(self, ref: SecretKeyRef) -> str | None:
         return self.secrets.get((ref.name, ref.key))
-
-
-async def misspelt(pipeline: manifest.Pipeline) -> Misspelt | None:
-    """
-    What is wrong with its expressions, if anything is; where no process can look now, the pipeline
-    says so when it runs, and tries again.
-    """
-    with contextlib.suppress(Unstarted):
-        return await program.misspelt(pipeline.spec)
-    return None
 
 
 @dataclass

@@ -35,10 +35,10 @@ async def _of_the_program(configuration: Configuration) -> list[str]:
     if spec is None:
         return []
     try:
-        fault = await misspelt(spec)
+        faults = await misspelt(spec)
     except Unstarted as why:
         return [f"the expressions could not be looked at: {why}"]
-    return [f"{fault.path}: {fault}"] if fault else []
+    return [f"{fault.path}: {fault}" for fault in faults]
 
 
 def _of_kafka(configuration: Configuration) -> Iterator[str]:

@@ -245,13 +245,10 @@ def _refusal(found: refused.Found) -> str:
     return f"{found.word!r} is not allowed: {refused.REFUSED[found.word]}"
 
 
-async def misspelt(spec: PipelineSpec) -> Misspelt | None:
-    """What is wrong with its expressions, if anything. Raises Unstarted where nobody can look."""
+async def misspelt(spec: PipelineSpec) -> list[Misspelt]:
+    """All that is wrong with its expressions. Raises Unstarted where nobody can look."""
     program = Program(spec)
     try:
-        await program.compile()
-    except Misspelt as fault:
-        return fault
+        return await program.check()
     finally:
         await program.close()
-    return None
