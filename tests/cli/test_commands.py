@@ -250,14 +250,51 @@ def test_without_an_instance_every_command_says_how_to_start_one(
     assert "Start one here: trackmate dev; or name a kubeconfig" in words(done.stderr)
 
 
-def test_a_dead_instance_is_told_from_a_living_one(start_dev: StartDev) -> None:
+def test_an_instance_that_was_killed_is_none(start_dev: StartDev) -> None:
     dev = start_dev()
     dev.kill()
 
     done = dev.command("status")
 
+    assert (dev.home / ".trackmate" / "instance.json").exists()
     assert done.returncode == 3
-    assert "no longer answers" in words(done.stderr)
+    assert "No Trackmate runs in this folder" in words(done.stderr)
+    assert "Start one here: trackmate dev" in words(done.stderr)
+
+
+KUBECONFIG = """\
+current-context: away
+contexts: [{name: away, context: {cluster: away, user: me}}]
+clusters: [{name: away, cluster: {server: "https://127.0.0.1:9"}}]
+users: [{name: me, user: {token: t}}]
+"""
+
+
+def test_an_instance_that_was_killed_is_not_in_the_way_to_the_cluster(
+    start_dev: StartDev, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    dev = start_dev()
+    kubeconfig = dev.home / "kubeconfig"
+    kubeconfig.write_text(KUBECONFIG)
+    monkeypatch.setenv("KUBECONFIG", str(kubeconfig))
+    assert "The embedded instance at" in words(dev.command("status").stderr)
+    dev.kill()
+
+    done = dev.command("status")
+
+    assert done.returncode == 3
+    assert "The API server of the cluster of context 'away' does not answer" in words(done.stderr)
+
+
+def test_an_instance_that_hangs_is_told_from_none(start_dev: StartDev) -> None:
+    dev = start_dev()
+    found = dev.home / ".trackmate" / "instance.json"
+    found.write_text(found.read_text().replace(dev.url, "http://127.0.0.1:9"))
+
+    done = dev.command("status")
+
+    assert done.returncode == 3
+    assert f"(process {dev.process.pid}) no longer answers" in words(done.stderr)
 
 
 def test_an_unknown_affiliate_is_answered_with_those_there_are(start_dev: StartDev) -> None:

@@ -2,6 +2,7 @@
 Where the running instance of a folder is found: `.trackmate/instance.json` beside its data.
 """
 
+import fcntl
 import json
 import os
 from collections.abc import Iterator
@@ -10,6 +11,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 HOME = Path(".trackmate")
+LOCK = "lock"
+"""In the data folder: its process holds it from start to end, however that comes."""
 
 
 @dataclass(frozen=True)
@@ -23,11 +26,12 @@ class Address:
 
     @classmethod
     def read(cls, home: Path = HOME) -> "Address | None":
-        """The instance of this folder, if one said that it runs. It may have died since."""
+        """The instance of this folder, if one said that it runs, and has not died since."""
         try:
-            return cls(**json.loads((home / "instance.json").read_text("utf-8")))
+            found = cls(**json.loads((home / "instance.json").read_text("utf-8")))
         except (FileNotFoundError, ValueError, TypeError):
             return None
+        return found if _is_held(Path(found.data) / LOCK) else None
 
     @contextmanager
     def announced(self, home: Path = HOME) -> Iterator[None]:
@@ -42,3 +46,14 @@ class Address:
         finally:
             if Address.read(home) == self:
                 file.unlink()
+
+
+def _is_held(lock: Path) -> bool:
+    try:
+        with lock.open("rb") as file:
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except FileNotFoundError:
+        return False
+    except OSError:  # held, or of somebody else, who may hold it
+        return True
+    return False

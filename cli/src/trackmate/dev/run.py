@@ -24,7 +24,7 @@ from watchfiles import awatch
 
 from trackmate.backbone import Backbone
 from trackmate.dev import console
-from trackmate.dev.address import Address
+from trackmate.dev.address import LOCK, Address
 from trackmate.dev.instance import Changes, Instance
 from trackmate.dev.pipeline_metrics import PipelineMetrics
 from trackmate.embedded.affiliate import BackboneOf, on_its_file
@@ -172,7 +172,7 @@ def _locked(data: Path) -> Iterator[None]:
         data.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise CannotStart(f"--data {str(data)!r} cannot be used: {error.strerror}.") from None
-    with (data / "lock").open("a+") as lock:
+    with (data / LOCK).open("a+") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
