@@ -16,8 +16,9 @@ import httpx
 import pytest
 import yaml
 
-from running import TRACKMATE, Dev, start_in
+from running import ACME, TRACKMATE, Dev, start_in
 from trackmate_ingest import sdk
+from waiting_for import wait_until
 
 StartDev = Callable[..., Dev]
 
@@ -74,6 +75,31 @@ def test_tail_begins_where_it_is_told_and_ends_at_its_limit(start_anywhere: Star
     assert [event.id for event in dev.tail("acme", "--limit", "1")] == ["old"]
     assert dev.tail("acme", "--from", "latest") == []
     assert dev.tail("acme", "images") == []
+
+
+def test_tail_of_a_stream_that_is_not_there_names_those_that_are(
+    start_anywhere: StartDev,
+) -> None:
+    dev = start_anywhere()
+
+    done = dev.command("tail", "acme", "nope")
+
+    assert done.returncode == 2
+    assert words(done.stderr).endswith(
+        "Affiliate 'acme' has no stream 'nope'. It has: events, images."
+    )
+
+
+def test_tail_shows_what_is_retained_of_a_stream_that_left_the_spec(
+    start_anywhere: StartDev,
+) -> None:
+    dev = start_anywhere()
+    dev.post({"messageId": "1"}, stream="images")
+    without = ACME.replace(", {name: images, partitions: 1}", "")
+    (dev.manifests / "acme.yaml").write_text(without)
+    wait_until(lambda: "'acme' changed" in dev.log, "it left")
+
+    assert [event.id for event in dev.tail("acme", "images")] == ["1"]
 
 
 def test_tail_follows(start_anywhere: StartDev) -> None:
@@ -139,6 +165,24 @@ def test_a_created_key_works_until_it_is_revoked(start_dev: StartDev) -> None:
     assert dev.command("keys", "create", "acme", "shop").returncode == 2
     dev.read("keys", "revoke", "acme", "shop")
     assert post(dev, made["key"]) == 401
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (["Bad!"], "name: 'Bad!' is not a name; write"),
+        (["shop", "--use", "Browser", "--origin", "nonsense"], "origins[0]: 'nonsense' is not"),
+        (["late", "--expires", "soon"], "expires: 'soon' is not a time; write"),
+        (["of-server", "--origin", "https://a.example"], "A server key has no origins. Leave"),
+    ],
+)
+def test_a_faulty_key_is_refused_with_its_value_and_the_cure(
+    dev: Dev, arguments: list[str], told: str
+) -> None:
+    done = dev.command("keys", "create", "acme", *arguments)
+
+    assert done.returncode == 2
+    assert told in words(done.stderr)
 
 
 def test_keys_survive_a_restart(start_dev: StartDev) -> None:

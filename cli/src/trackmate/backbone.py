@@ -99,6 +99,9 @@ class Backbone(Protocol):
     async def group(self, reads: Reads, start: str | datetime) -> Group:
         """A pipeline's; `start` says where it begins if it is new. Raises Down and Unready."""
 
+    async def streams(self) -> set[str]:
+        """Those of the manifest, and others that it has events of. Raises Down."""
+
     def ledger(self, groups: Sequence[Group]) -> Ledger:
         """The books; where they are off, with the events that it is about. Blocks; raises Down."""
 

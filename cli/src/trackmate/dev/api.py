@@ -21,10 +21,11 @@ from trackmate.embedded.affiliate import EmbeddedAffiliate
 from trackmate.embedded.clock import now_ms
 from trackmate.embedded.running import Running
 from trackmate_consume.pipeline import Asked
+from trackmate_contract.affiliate import Key
+from trackmate_contract.faults import Faulty
 from trackmate_contract.keybook import UnknownKey
-from trackmate_contract.leaves import Origin, Time
-from trackmate_contract.names import NAME, NAME_LENGTH
 from trackmate_contract.quantity import epoch_ms, instant, seconds
+from trackmate_contract.sentences import made, without_nulls
 from trackmate_ingest.keys import Use
 
 router = APIRouter(prefix="/api/affiliates")
@@ -47,15 +48,6 @@ def running(name: str, request: Request) -> EmbeddedAffiliate:
 
 Here = Annotated[Instance, Depends(instance_of)]
 Named = Annotated[EmbeddedAffiliate, Depends(running)]
-
-
-class NewKey(BaseModel):
-    """A key to be made beside those of the spec."""
-
-    name: Annotated[str, Field(pattern=NAME, max_length=NAME_LENGTH)]
-    use: Use = Use.SERVER
-    origins: list[Origin] = []
-    expires: Time | None = None
 
 
 class Rotation(BaseModel):
@@ -107,6 +99,9 @@ async def list_records(
     *,
     follow: bool = False,
 ) -> StreamingResponse:
+    if stream is not None and stream not in (known := await found.backbone.streams()):
+        what = f"Affiliate {found.name!r} has no stream {stream!r}. It has: "
+        raise HTTPException(404, f"{what}{', '.join(sorted(known))}.")
     wanted = Wanted(
         stream,
         since_ms=_epoch_ms(since),
@@ -119,14 +114,19 @@ async def list_records(
 
 
 @router.post("/{name}/keys")
-async def create_key(found: Named, here: Here, key: NewKey) -> list[dict[str, Any]]:
+async def create_key(found: Named, here: Here, wanted: dict[str, Any]) -> list[dict[str, Any]]:
+    """A key beside those of the spec; `wanted` as there, and without a `use` it is a server's."""
+    try:
+        key = made(Key, without_nulls({"use": "Server", **wanted}))
+    except Faulty as faulty:
+        raise HTTPException(422, f"{faulty}.") from None
     expires_ms = epoch_ms(key.expires) if key.expires else None
 
     def change(connection: sqlite3.Connection) -> None:
         keybook.create(
             connection,
             key.name,
-            use=key.use,
+            use=Use(key.use),
             origins=key.origins,
             now_ms=now_ms(),
             expires_ms=expires_ms,

@@ -94,6 +94,10 @@ class EmbeddedBackbone:
         with contextlib.closing(self._database.reader()) as reader:
             return EmbeddedGroup(self._database, reads, log.identity(reader))
 
+    async def streams(self) -> set[str]:
+        with contextlib.closing(self._database.reader()) as reader:
+            return {*(stream.name for stream in self._streams), *log.streams(reader)}
+
     def ledger(self, groups: Sequence[Group]) -> Ledger:
         with contextlib.closing(self._database.reader()) as reader:
             reads = [group.reads for group in groups]

@@ -127,6 +127,13 @@ class KafkaBackbone:
             raise Unready(f"the topic {name!r} was not found: {fault}") from None
         return KafkaGroup(reads, standing, asking, log_id)
 
+    async def streams(self) -> set[str]:
+        try:
+            retained = await asyncio.to_thread(self._topics.streams, self._affiliate)
+        except Unready as fault:
+            raise Down(str(fault)) from None
+        return {*self._streams, *retained}
+
     def ledger(self, groups: Sequence[Group]) -> Ledger:
         """Positions before ends: what is settled is then never beyond what is accepted."""
         ours = [group for group in groups if isinstance(group, KafkaGroup)]

@@ -35,6 +35,11 @@ class Topics:
             self._make(known, name, stream.partitions, _config(stream, event_bytes))
         return _replicas(known)
 
+    def streams(self, affiliate: str) -> set[str]:
+        """Those that have a topic."""
+        parts = [name.split(".") for name in self._known().topics]
+        return {part[1] for part in parts if part[0] == affiliate and len(part) == 2}  # noqa: PLR2004 - dead letters have three
+
     def carry_letters(self, affiliate: str, pipeline: str) -> None:
         """Make the topic of a pipeline's dead letters."""
         config = {"retention.ms": str(_LETTERS_KEPT_MS), "max.message.bytes": str(LARGEST_LETTER)}
