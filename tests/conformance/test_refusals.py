@@ -208,6 +208,33 @@ def test_bad_input_gets_the_answer_that_the_table_promises(caller: Caller, sent:
     assert ("retry-after" in answer.headers) == (answer.status in {429, 503})
 
 
+@pytest.mark.parametrize(
+    ("path", "body", "told"),
+    [
+        ("/v1/events", b"[]", "what this route takes, at byte 0: the body holds no event."),
+        ("/v1/events", b"", "what this route takes, at byte 0: the body holds no event."),
+        ("/v1/raw/events", b"", "what this route takes, at byte 0: the body holds no event."),
+        ("/v1/batch", b'{"batch":[]}', "what this route takes, at byte 0: the body holds no ev"),
+        ("/v1/batch", b"{}", "what this route takes, at byte 0: no array named batch."),
+        ("/v1/track", b"[{}]", "what this route takes, at event 0, byte 0: not a JSON object."),
+        (
+            "/v1/events",
+            b"[0," + b"[" * 129 + b"]" * 129 + b"]",
+            "what this route takes, at event 1, byte 131: nested deeper than 128.",
+        ),
+        ("/v1/events", b"[0,01]", "JSON as RFC 8259 defines it, at event 1, byte 4: a malformed"),
+        ("/v1/events", b"[0", "JSON as RFC 8259 defines it, at byte 2: the body ends early."),
+    ],
+)
+def test_only_what_is_no_json_is_called_so(
+    caller: Caller, path: str, body: bytes, told: str
+) -> None:
+    answer = caller.post(body, path=path)
+
+    assert answer.status == 400
+    assert answer.problem["detail"].startswith(f"Not {told}")
+
+
 def test_nothing_of_a_refused_request_was_stored(caller: Caller) -> None:
     answer = caller.post(BATCH)
 

@@ -22,8 +22,10 @@ from trackmate_ingest.keys import Use, WriteKey, is_loopback_origin
 from trackmate_ingest.log import Unavailable
 from trackmate_ingest.metrics import Metrics
 from trackmate_ingest.problems import CORS, Answer, Refused, retry_after
+from trackmate_ingest.refusals import NO_BATCH, NO_EVENT, NO_NEWLINE, NO_OBJECT
 from trackmate_ingest.request import Presented, Request
 from trackmate_ingest.routes import Shape
+from trackmate_ingest.scanning import TOO_DEEP
 from trackmate_ingest.slicing import Malformed, OverLimit, Sliced, Slicer, write_key
 
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
@@ -33,6 +35,10 @@ _READERS: dict[str, Callable[[Slicer, bytes], list[Sliced]]] = {
     "lines": Slicer.lines,
     "sniffed": Slicer.sniffed,
 }
+
+
+_OF_JSON = frozenset({NO_EVENT, NO_OBJECT, NO_BATCH, NO_NEWLINE, TOO_DEEP})
+"""What can be wrong with a body that is JSON."""
 
 
 class Gone(Exception):  # noqa: N818 - an event, not an error
@@ -274,10 +280,11 @@ def _too_many(what: str, whose: str, wait: float) -> Refused:
 
 
 def _malformed(fault: Malformed) -> Refused:
+    wanted = "what this route takes" if fault.what in _OF_JSON else "JSON as RFC 8259 defines it"
     where = f"event {fault.index}, " if fault.index is not None else ""
     return Refused(
         problems.MALFORMED,
-        f"Not JSON as RFC 8259 defines it, at {where}byte {fault.offset}: {fault.what}. "
+        f"Not {wanted}, at {where}byte {fault.offset}: {fault.what}. "
         "Nothing of the request was stored; mend it and send it again.",
         event=fault.index,
         offset=fault.offset,

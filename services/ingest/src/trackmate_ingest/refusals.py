@@ -1,5 +1,10 @@
 """Why a body gives no events: the two errors of `slicing`."""
 
+NO_EVENT = "the body holds no event"
+NO_OBJECT = "not a JSON object"
+NO_BATCH = "no array named batch"
+NO_NEWLINE = "a newline between two events is missing"
+
 
 class Malformed(Exception):  # noqa: N818 - the word of the answer: 400 malformed
     """The body is not what its content type says. It never will be: a repeat is useless."""

@@ -17,6 +17,7 @@ NO_COMMA = "a comma or a closing bracket is missing"
 NO_NAME = "a name in double quotes is missing"
 NO_COLON = "a colon is missing"
 TRAILING_COMMA = "a trailing comma"
+TOO_DEEP = f"nested deeper than {MAX_DEPTH}"
 BAD_ESCAPE = "an invalid escape in a string"
 
 _REASONS = {
@@ -83,7 +84,7 @@ def refuse_beyond(text: str, start: int, stop: int) -> None:
         if kind == "open":
             depth += 1
             if depth > MAX_DEPTH:
-                raise Fault(token.start(), f"nested deeper than {MAX_DEPTH}")
+                raise Fault(token.start(), TOO_DEEP)
         elif kind == "close":
             depth -= 1
         elif kind == "constant":

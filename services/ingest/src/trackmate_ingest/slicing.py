@@ -13,7 +13,7 @@ from msgspec import Raw
 
 from trackmate_ingest import strict
 from trackmate_ingest.fields import ABSENT, Fields, decoded_string, string
-from trackmate_ingest.refusals import Malformed, OverLimit
+from trackmate_ingest.refusals import NO_EVENT, Malformed, OverLimit
 from trackmate_ingest.scanning import is_too_deep
 
 __all__ = ["Malformed", "OverLimit", "Sliced", "Slicer", "write_key"]
@@ -89,7 +89,7 @@ class Slicer:
     def whole(self, body: bytes) -> list[Sliced]:
         """The body as one event, whatever it is."""
         if not body:
-            raise Malformed("the body holds no event", offset=0)
+            raise Malformed(NO_EVENT, offset=0)
         return self._sized([Sliced(None, None, body)])
 
     def _read(self, events: list[bytes]) -> list[Sliced]:

@@ -10,7 +10,14 @@ import re
 from collections.abc import Iterator
 from typing import NoReturn
 
-from trackmate_ingest.refusals import Malformed, OverLimit
+from trackmate_ingest.refusals import (
+    NO_BATCH,
+    NO_EVENT,
+    NO_NEWLINE,
+    NO_OBJECT,
+    Malformed,
+    OverLimit,
+)
 from trackmate_ingest.scanning import (
     NO_COLON,
     NO_COMMA,
@@ -49,7 +56,7 @@ def lines(body: bytes, most: int) -> list[bytes]:
     events: list[bytes] = []
     while not (events and reading.is_at_end()):
         if events and not reading.on_new_line:
-            reading.fail("a newline between two events is missing")
+            reading.fail(NO_NEWLINE)
         events.append(reading.event(len(events)))
         if len(events) > most:
             raise OverLimit.too_many(most)
@@ -73,7 +80,7 @@ def batch(body: bytes, most: int) -> list[bytes]:
         last = value if name == "batch" else last
     reading.end()
     if not isinstance(last, list):
-        raise Malformed("no array named batch", offset=0)
+        raise Malformed(NO_BATCH, offset=0)
     reading.at = start
     return _some(reading.array(most))
 
@@ -82,7 +89,7 @@ def call(body: bytes) -> bytes:
     """The one object that the body is."""
     reading = _Reading(body)
     if reading.peek() != "{":
-        reading.fail("not a JSON object", index=0)
+        reading.fail(NO_OBJECT, index=0)
     value = reading.event(0)
     reading.end()
     return value
@@ -98,7 +105,7 @@ def write_key(body: bytes) -> object:
 
 def _some(events: list[bytes]) -> list[bytes]:
     if not events:
-        raise Malformed("the body holds no event", offset=0)
+        raise Malformed(NO_EVENT, offset=0)
     return events
 
 
@@ -108,7 +115,7 @@ def _decode(body: bytes) -> tuple[str, str]:
         text = body.decode()
     except UnicodeDecodeError as error:
         return body[: error.start].decode(), _INVALID_UTF8
-    return text, "the body ends early" if text.strip(WHITE_SPACE) else "the body holds no event"
+    return text, "the body ends early" if text.strip(WHITE_SPACE) else NO_EVENT
 
 
 class _Reading:
@@ -178,7 +185,7 @@ class _Reading:
     def members(self) -> Iterator[object]:
         """Pass over an object; give each name and stop at its value, for the caller to pass."""
         if self.peek() != "{":
-            self.fail("not a JSON object")
+            self.fail(NO_OBJECT)
         for _ in self.items("}"):
             if self.peek() != '"':
                 self.fail(NO_NAME)
