@@ -10,7 +10,9 @@ from trackmate_ingest.log import Log
 KEYS = [WriteKey("web", "tmw_web"), WriteKey("few", "tmw_few", requests_per_second=4)]
 
 
-@pytest.mark.parametrize(("share", "key", "passed"), [(1, 0, 12), (0.25, 0, 3), (0.25, 1, 1)])
+@pytest.mark.parametrize(
+    ("share", "key", "passed"), [(1, 0, 12), (0.25, 0, 3), (0.25, 1, 1), (0.1, 1, 1)]
+)
 def test_each_process_lets_its_share_of_the_rates_through(
     share: float, key: int, passed: int, log: Log
 ) -> None:
