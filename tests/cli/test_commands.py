@@ -246,10 +246,12 @@ def test_the_snippet_holds_the_browser_key_and_never_a_server_key(start_dev: Sta
     assert snippet == (
         f'<script async src="{dev.url}/trackmate.js" data-key="{dev.key("web")}"></script>\n'
     )
+    assert dev.read("snippet", "acme") == {"snippet": snippet.rstrip("\n")}
     pinned = dev.command("snippet", "acme", "--pinned").stdout.decode()
     newest = sdk.newest()
     assert f'src="{dev.url}{newest.path}" integrity="{newest.integrity}"' in pinned
     assert 'crossorigin="anonymous"' in pinned
+    assert dev.read("snippet", "acme", "--pinned") == {"snippet": pinned.rstrip("\n")}
 
 
 def test_doctor_finds_nothing_wrong_with_a_good_instance(start_anywhere: StartDev) -> None:

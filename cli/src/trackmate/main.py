@@ -250,6 +250,7 @@ def snippet(
         bool, typer.Option(help="This version of the SDK for ever, held to its digest.")
     ] = False,
     context: Context = None,
+    as_json: Json = False,
 ) -> None:
     """Print what to paste into a page."""
     with _reached(context) as target:
@@ -259,7 +260,7 @@ def snippet(
                 f"Affiliate {affiliate!r} has no browser key that works now. "
                 f"Make one: trackmate keys create {affiliate} web --use Browser"
             )
-        show.verbatim(text)
+        show.snippet(text, as_json=as_json)
 
 
 @app.command()

@@ -325,6 +325,13 @@ def _style(count: int) -> str:
     return "" if count else "dim"
 
 
+def snippet(text: str, *, as_json: bool) -> None:
+    if as_json:
+        _json({"snippet": text})
+    else:
+        verbatim(text)
+
+
 def sent(*, events: int, requests: int, as_json: bool) -> None:
     if as_json:
         return _json({"events": events, "requests": requests})
