@@ -3,6 +3,7 @@ What is taken as it is declared, and what becomes of the rest: it runs on as it 
 """
 
 import json
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -33,9 +34,11 @@ def served(name: str, created: str, *hosts: str) -> dict[str, Any]:
     return document
 
 
-def there(*names: str) -> dict[Ref, Any]:
+def there(*names: str, paused: str = "") -> dict[Ref, Any]:
     """What the namespace has, once these pipelines ran."""
-    made = map(marked, objects(tenant(pipelines=names), platform()))
+    ran = tenant(pipelines=names)
+    ran = replace(ran, pipelines=tuple(replace(one, paused=paused) for one in ran.pipelines))
+    made = map(marked, objects(ran, platform()))
     return {ref(document): document for document in made}
 
 
@@ -127,6 +130,14 @@ def test_a_pipeline_is_paused_by_its_annotation(value: str, why: str) -> None:
     document = pipeline("out")
     document["metadata"]["annotations"] = {PAUSED: value}
     assert pipelines([document], ACME, {}).taken[0].paused == why
+
+
+@pytest.mark.parametrize(("before", "now"), [("", "the CRM moves"), ("the CRM moves", "")])
+def test_a_faulty_pipeline_is_paused_and_resumed_all_the_same(before: str, now: str) -> None:
+    faulty = pipeline("out", sink={})
+    faulty["metadata"]["annotations"] = {PAUSED: now} if now else {}
+    [found] = pipelines([faulty], ACME, there("out", paused=before)).taken
+    assert found.paused == now
 
 
 def test_of_two_with_one_host_the_older_has_it() -> None:

@@ -114,7 +114,7 @@ def pipelines(
             taken.append(_declared(document, affiliate))
         except Faulty as faulty:
             faults[name] = f"{faulty}."
-            before = _before(name, metadata["namespace"], there)
+            before = _before(document, there)
             if before is not None:
                 taken.append(before)
     return Pipelines(tuple(taken), faults)
@@ -125,9 +125,13 @@ def _declared(document: Document, affiliate: Affiliate) -> Declared:
     faults = (*_stream_faults(found, affiliate), *own_secret_faults(affiliate.name, found.spec))
     if faults:
         raise Faulty(faults)
+    return Declared(found.name, found.spec, document["spec"], _paused(document))
+
+
+def _paused(document: Document) -> str:
+    """Why it rests; "" when it does not. That its spec is faulty changes nothing."""
     why = annotation(document, PAUSED)
-    paused = "" if why is None else why or "no reason is given"
-    return Declared(found.name, found.spec, document["spec"], paused)
+    return "" if why is None else why or "no reason is given"
 
 
 def _stream_faults(pipeline: Pipeline, affiliate: Affiliate) -> Iterator[Fault]:
@@ -140,13 +144,14 @@ def _stream_faults(pipeline: Pipeline, affiliate: Affiliate) -> Iterator[Fault]:
         )
 
 
-def _before(name: str, namespace: str, there: Mapping[Ref, Document]) -> Declared | None:
+def _before(document: Document, there: Mapping[Ref, Document]) -> Declared | None:
+    """With the spec that its settings have, from when it could be taken."""
+    name, namespace = document["metadata"]["name"], document["metadata"]["namespace"]
     settings = there.get(Ref(CONFIG_MAP, pipeline_name(name), namespace))
     if settings is None:
         return None
     try:
-        written = json.loads(settings["data"][SETTINGS_FILE])
-        spec = written["spec"]
+        spec = json.loads(settings["data"][SETTINGS_FILE])["spec"]
         found = cast(
             Pipeline,
             parse(
@@ -160,7 +165,7 @@ def _before(name: str, namespace: str, there: Mapping[Ref, Document]) -> Declare
         )
     except (ValueError, KeyError, TypeError):  # somebody changed it by hand: nothing to go on with
         return None
-    return Declared(name, found.spec, spec, written.get("paused", ""))
+    return Declared(name, found.spec, spec, _paused(document))
 
 
 def book_of(secret: Document) -> Book:
