@@ -96,38 +96,47 @@ class LookingOn:
     def _enough(self) -> int:
         return 10 * _ENOUGH if self.platform.settings.strimzi else _ENOUGH
 
-    def _backend(self, cluster: Cluster, admin: Admin) -> Backend:
+    def _backend(self, cluster: Cluster, admin: Admin, clock: Clock) -> Backend:
         strimzi = self.platform.settings.strimzi
         if strimzi is None:
             return Direct(admin, self.platform.root)
-        return Strimzi(cluster, admin, strimzi, Clock())
+        return Strimzi(cluster, admin, strimzi, clock)
 
     async def look(self, name: str, fuse: Fuse | None = None) -> None:
         """One life: it looks until all is as it is to be, or the fuse blows."""
-        fuse = fuse or Fuse()
+        async with self.living(fuse or Fuse()) as reconciler:
+            await self.finished(reconciler, name)
+
+    async def finished(self, reconciler: Reconciler, name: str) -> None:
+        """Look until all is as it is to be."""
+        for _ in range(self._enough):
+            try:
+                await reconciler.look(name)
+            except (Unfinished, Stale, Unanswered):
+                await asyncio.sleep(self._again_s)
+                continue
+            return
+        raise AssertionError(f"{name} was not finished after {self._enough} looks")
+
+    @asynccontextmanager
+    async def living(self, fuse: Fuse, clock: Clock | None = None) -> AsyncIterator[Reconciler]:
+        """One life, that remembers what it did."""
+        clock = clock or Clock()
         cluster = fused(Cluster(self.cluster._server), fuse)  # noqa: SLF001 - one session for all
         admin = fused(_again(self.admin), fuse)
         records = fused(Registry(admin, self.platform.settings.topics), fuse)
         await records.open()
-        backend = self._backend(cluster, admin)
+        backend = self._backend(cluster, admin, clock)
         others = await cluster.list(AFFILIATE)
-        reconciler = Reconciler(
-            cluster,
-            Ownership(records, backend),
-            Deletion(cluster, records, backend, self.platform),
-            self.platform,
-            rivals=lambda _: others,
-            clock=Clock(),
-        )
         try:
-            for _ in range(self._enough):
-                try:
-                    await reconciler.look(name)
-                except (Unfinished, Stale, Unanswered):
-                    await asyncio.sleep(self._again_s)
-                    continue
-                return
-            raise AssertionError(f"{name} was not finished after {self._enough} looks")
+            yield Reconciler(
+                cluster,
+                Ownership(records, backend),
+                Deletion(cluster, records, backend, self.platform),
+                self.platform,
+                rivals=lambda _: others,
+                clock=clock,
+            )
         finally:
             await records.close()
 

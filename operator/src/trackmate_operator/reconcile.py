@@ -32,7 +32,7 @@ from trackmate_operator.declared import (
     pipelines,
 )
 from trackmate_operator.deleting import Deletion
-from trackmate_operator.drift import Drift
+from trackmate_operator.drift import PATIENCE_S, Drift
 from trackmate_operator.given import given
 from trackmate_operator.holding import hold
 from trackmate_operator.housing import house, is_home
@@ -255,7 +255,9 @@ class Reconciler:
         for one, who in {**done.mended, **kept.mended}.items():
             self._drift.mended(name, one, who)
             _log.warning("mended", extra={"fields": {"affiliate": name, "object": str(one)}})
-        report.add(self._drift.condition(name, [*done.left, *kept.left]))
+        left = [*done.left, *kept.left]
+        report.rests = bool(left)
+        report.add(self._drift.condition(name, left))
         steps = (("Made", done.made), ("Changed", done.changed), ("Removed", done.removed))
         report.changes += [f"{words} {_listed(refs)}." for words, refs in steps if refs]
         report.changes += kept.changed
@@ -301,6 +303,8 @@ class Reconciler:
         if report.ready(_GOOD).holds is not True and not report.waits_for_people():
             raise Unfinished
         resync = self._platform.settings.resync_s
+        if report.rests:
+            return min(PATIENCE_S, resync)
         return random.uniform(resync * (1 - _JITTER), resync * (1 + _JITTER))  # noqa: S311
 
 
