@@ -36,7 +36,9 @@ from trackmate_operator.settings import Topics
 pytestmark = pytest.mark.needs("kafka")
 
 KEPT = Topics.model_validate({"replicas": 1, "minInsyncReplicas": 1})
-ACME = Registration("acme", "af-1042", {"acme.events": "T1", "acme.crm.dead": ""})
+ACME = Registration(
+    "acme", "af-1042", {"acme.events": "T1", "acme.crm.dead": ""}, lost=("acme.crm.dead",)
+)
 GLOBEX = Registration("globex", "af-7", {"globex.events": "T2"}, retained=True)
 Work = Callable[[Admin, Registry], Awaitable[Any]]
 
@@ -210,7 +212,7 @@ def test_many_at_once_share_transactions_and_each_hears_of_its_own(
     assert last < 220, "markers of transactions have offsets too"
 
 
-def test_fields_of_a_later_version_are_passed_over(run: Run, cluster: Cluster) -> None:
+def test_records_of_versions_before_and_after_are_read(run: Run, cluster: Cluster) -> None:
     async def opened(_: Admin, registry: Registry) -> Any:
         await registry.open()
         put(

@@ -12,9 +12,11 @@ import pytest
 
 from control_plane import ControlPlane
 from kafka_broker import Cluster
-from looking_on import Fuse, looking_on
+from looking_on import Died, Fuse, looking_on
+from operating import condition, topics
 from tenants import affiliate
 from trackmate_operator.clock import Clock
+from trackmate_operator.reconcile import Unfinished
 
 pytestmark = [pytest.mark.needs("cluster"), pytest.mark.needs("kafka"), pytest.mark.timeout(240)]
 
@@ -55,5 +57,62 @@ def test_what_was_changed_again_is_mended_a_minute_later(
             clock.passed.append(60)
             await reconciler.look("again")
             assert pods() == planned
+
+    asyncio.run(scenario())
+
+
+@pytest.mark.parametrize("steps", [0, 2, 4])
+def test_a_topic_that_somebody_removed_is_said_once_wherever_the_look_before_died(
+    plane: ControlPlane, kafka: Cluster, home: Path, steps: int
+) -> None:
+    name = f"bereft-{steps}"
+
+    async def scenario() -> None:
+        async with looking_on(home, plane, kafka) as looking:
+            plane.apply(affiliate(name))
+            await looking.look(name)
+            before = plane.read("affiliate", name)["status"]["streams"]
+            await looking.admin.delete([f"{name}.events"])
+
+            with pytest.raises(Died):
+                await looking.look(name, Fuse(steps))
+            async with looking.living(Fuse()) as reconciler:
+                with pytest.raises(Unfinished):
+                    await reconciler.look(name)
+            found = plane.read("affiliate", name)
+            assert condition(found) == (
+                "False",
+                "TopicLost",
+                f"Topic '{name}.events' was removed by somebody, with its data.",
+            )
+            assert found["status"]["streams"] != before
+            await looking.look(name)
+            assert condition(plane.read("affiliate", name))[:2] == ("True", "Ready")
+
+    asyncio.run(scenario())
+
+
+def test_a_topic_that_no_stream_names_may_be_removed_by_hand(
+    plane: ControlPlane, kafka: Cluster, home: Path
+) -> None:
+    async def scenario() -> None:
+        async with looking_on(home, plane, kafka) as looking:
+            plane.apply(affiliate("freed", streams=[{"name": "events"}, {"name": "images"}]))
+            await looking.look("freed")
+            plane.apply(affiliate("freed", streams=[{"name": "events"}]))
+            await looking.look("freed")
+            await looking.admin.delete(["freed.images"])
+
+            async with looking.living(Fuse()) as reconciler:
+                await reconciler.look("freed")
+            assert condition(plane.read("affiliate", "freed"))[:2] == ("True", "Ready")
+            events = plane.read("events", "-n", "default")["items"]
+            told = [one["message"] for one in events if one["involvedObject"]["name"] == "freed"]
+            assert "Topic 'freed.images' was removed by somebody, with its data." in told
+
+            rest = Fuse()
+            await looking.look("freed", rest)
+            assert rest.taken == 0, "what was said is not said again"
+            assert "freed.images" not in topics(kafka)
 
     asyncio.run(scenario())

@@ -2,7 +2,7 @@
 What an affiliate has in Kafka: claimed in the registry before it is made, and made by the backend.
 """
 
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Protocol
 
@@ -49,8 +49,6 @@ class Owned:
 
     registration: Registration
     kept: Kept
-    lost: Collection[str]
-    """Topics that somebody removed: what they held is gone."""
 
 
 class Ownership:
@@ -97,8 +95,8 @@ class Ownership:
     ) -> Owned:
         names = [topic.name for topic in wanted.topics]
         there = await self._backend.topic_ids(sorted({*names, *found.topics}))
-        lost = registration.remade(found, there)
-        claimed = replace(registration.claimed(found, names, there), book=book)
+        present = registration.bereaved(found, there)
+        claimed = replace(registration.claimed(present, names, there), book=book)
         if claimed != found:
             await self._registry.save(claimed)
         strangers = registration.foreign(claimed, names, there)
@@ -110,7 +108,13 @@ class Ownership:
         if identified != claimed:
             await self._registry.save(identified)
         faults = {**kept.faults, **{Item("topic", name): _stranger(name) for name in strangers}}
-        return Owned(identified, replace(kept, faults=faults), lost)
+        return Owned(identified, replace(kept, faults=faults))
+
+    async def told(self, name: str) -> None:
+        """What it lost was said, and need not be remembered any more. Raises Down."""
+        found = await self._registry.find(name)
+        if found is not None and found.lost:
+            await self._registry.save(replace(found, lost=()))
 
 
 def _stranger(name: str) -> str:

@@ -239,10 +239,7 @@ class Reconciler:
             report.add(blocked.condition)
             return Kept({})
         report.streams = _streams(tenant, owned.registration)
-        for lost in owned.lost:
-            report.add(
-                bad(TOPICS, "TopicLost", f"Topic {lost!r} was removed by somebody, with its data.")
-            )
+        _report_lost(owned.registration.lost, in_kafka, report)
         return owned.kept
 
     def _report(self, name: str, done: Applied, kept: Kept, report: Report) -> None:
@@ -271,6 +268,8 @@ class Reconciler:
         said = report.status(found, _GOOD, now=self._clock.now(), fields=fields)
         await self._tell(found, report)
         await say(self._cluster, found, said)
+        if report.lost:
+            await self._ownership.told(found["metadata"]["name"])
 
     async def _tell_pipelines(self, found: Document, why: str) -> None:
         """Of those that have heard nothing yet, why nothing is done for them."""
@@ -312,6 +311,17 @@ def _passwords(in_kafka: Wanted, held: Mapping[str, str], kept: Kept) -> Mapping
     """Of every user that is wanted: what it logs in with, or did before it could not be asked."""
     known = {**held, **kept.passwords}
     return {user.name: known[user.name] for user in in_kafka.users if user.name in known}
+
+
+def _report_lost(lost: Iterable[str], in_kafka: Wanted, report: Report) -> None:
+    """Of what nothing wants any more, there is nothing that is not as it is to be."""
+    wanted = {one.name for one in in_kafka.topics}
+    said = {name: f"Topic {name!r} was removed by somebody, with its data." for name in lost}
+    missed = [sentence for name, sentence in said.items() if name in wanted]
+    report.lost = bool(said)
+    report.changes += [sentence for name, sentence in said.items() if name not in wanted]
+    if missed:
+        report.add(bad(TOPICS, "TopicLost", " ".join(missed)))
 
 
 def _report_kafka(kept: Kept, report: Report) -> None:

@@ -23,11 +23,13 @@ class Registration:
     id: str
     """The only one that may have what is here."""
     topics: Mapping[str, str] = field(default_factory=dict)
-    """Its topics: Kafka's id of each, by its name; "" of one that is being made."""
+    """Its topics: Kafka's id of each, by its name; "" of one that is being made, or was lost."""
     book: Book = ()
     """The generations of its write keys, for when their Secret is gone."""
     retained: bool = False
     """Whether its Affiliate was deleted, and all of this stayed."""
+    lost: tuple[str, ...] = ()
+    """Topics that somebody removed, until the status has said so."""
 
 
 def claimed(found: Registration, wanted: Iterable[str], there: Mapping[str, str]) -> Registration:
@@ -59,6 +61,19 @@ def foreign(found: Registration, wanted: Iterable[str], there: Mapping[str, str]
     return [name for name in wanted if name in there and name not in found.topics]
 
 
-def remade(found: Registration, there: Mapping[str, str]) -> list[str]:
-    """The topics that are gone, or were made anew: what they held is lost."""
-    return [name for name, known in found.topics.items() if known and there.get(name) != known]
+def bereaved(found: Registration, there: Mapping[str, str]) -> Registration:
+    """
+    The same, and it remembers what it lost: topics that are gone, or were made anew. Their names
+    stay its own.
+
+    >>> found = Registration("acme", "af-1", {"acme.events": "T1", "acme.images": "T2"})
+    >>> after = bereaved(found, {"acme.events": "T1"})
+    >>> after.topics, after.lost
+    ({'acme.events': 'T1', 'acme.images': ''}, ('acme.images',))
+    """
+    lost = [name for name, known in found.topics.items() if known and there.get(name) != known]
+    return replace(
+        found,
+        topics={**found.topics, **dict.fromkeys(lost, "")},
+        lost=tuple(dict.fromkeys([*found.lost, *lost])),
+    )

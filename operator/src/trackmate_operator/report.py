@@ -34,6 +34,8 @@ class Report:
         """What was done, a sentence each."""
         self.streams: list[Document] | None = None
         """What there is of each stream; None where nobody could be asked."""
+        self.lost = False
+        """Whether topics were lost that are remembered until this is written."""
         self.rests = False
         """Whether something that somebody changed again is left as it is for now."""
 

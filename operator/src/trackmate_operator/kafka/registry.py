@@ -310,6 +310,7 @@ def _document(found: Registration) -> bytes:
         "topics": {**found.topics},
         "book": to_document(found.book),
         "retained": found.retained,
+        "lost": [*found.lost],
     }
     return json.dumps(document).encode()
 
@@ -318,15 +319,16 @@ def _registration(name: str, value: bytes, offset: int) -> Registration:
     try:
         document = json.loads(value)
         topics = document["topics"]
-        strings = [document["id"], *topics, *topics.values()]
+        lost = document.get("lost", [])  # older records have none
+        strings = [document["id"], *topics, *topics.values(), *lost]
         retained = document["retained"]
         book = from_document(document["book"])
     except (ValueError, TypeError, KeyError, AttributeError):
-        strings, retained, book = [None], None, ()
+        strings, lost, retained, book = [None], [], None, ()
     if not all(isinstance(one, str) for one in strings) or not isinstance(retained, bool):
         raise Down(
             f"Record {offset} of the topic {REGISTRY!r}, of {name!r}, cannot be read: somebody "
             "else wrote it. Write what belongs there under the same key; until then nothing is "
             "done for any affiliate."
         )
-    return Registration(name, document["id"], {**topics}, book, retained=retained)
+    return Registration(name, document["id"], {**topics}, book, retained=retained, lost=(*lost,))
