@@ -19,6 +19,7 @@ from trackmate_operator.declared import (
     id_of,
     namespace_of,
     passwords_of,
+    pinned,
     pipelines,
 )
 from trackmate_operator.kinds import SECRET, Ref, ref
@@ -162,10 +163,24 @@ def test_the_host_of_the_template_can_be_taken_by_another_too() -> None:
 def test_what_was_pinned_counts_before_the_default() -> None:
     document = served("acme", "")
     assert (id_of(document), namespace_of(document)) == ("acme-acme-uid", "trackmate-acme")
-    document["status"] = {"id": "acme-pinned", "namespace": "elsewhere"}
+    assert hosts_of(document, TEMPLATE) == ["acme.track.example.com"]
+    document["status"] = {
+        "pinned": {"id": "acme-pinned", "namespace": "elsewhere", "host": "acme.old.example"}
+    }
     assert (id_of(document), namespace_of(document)) == ("acme-pinned", "elsewhere")
+    assert hosts_of(document, TEMPLATE) == ["acme.old.example"]
     document["spec"] |= {"id": "af-1", "namespace": "written"}
     assert (id_of(document), namespace_of(document)) == ("af-1", "written")
+
+
+def test_what_was_pinned_once_stays_so_and_the_rest_is_added() -> None:
+    document = served("acme", "")
+    first = {"id": "acme-acme-uid", "namespace": "trackmate-acme", "host": "acme.track.example.com"}
+    assert pinned(document, TEMPLATE) == first
+
+    document["status"] = {"pinned": first}
+    document["spec"] |= {"store": {"isolation": "Scope"}, "ingest": {"hosts": ["shop.example"]}}
+    assert pinned(document, "{affiliate}.new.example") == {**first, "isolation": "Scope"}
 
 
 def test_passwords_and_the_book_come_back_from_the_secrets() -> None:

@@ -7,12 +7,15 @@ import asyncio
 import json
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import pytest
+import yaml
 
 from control_plane import ControlPlane
 from kafka_broker import Cluster
 from looking_on import Died, Fuse, looking_on
+from mounting import files
 from operating import condition, topics
 from tenants import affiliate
 from trackmate_operator.clock import Clock
@@ -116,3 +119,31 @@ def test_a_topic_that_no_stream_names_may_be_removed_by_hand(
             assert "freed.images" not in topics(kafka)
 
     asyncio.run(scenario())
+
+
+def test_another_template_of_the_platform_moves_nobody(
+    plane: ControlPlane, kafka: Cluster, home: Path
+) -> None:
+    def host() -> str:
+        written = files(plane, "configmap", "trackmate-ingest", "trackmate-settled")
+        [found] = yaml.safe_load(written["settings.yaml"])["spec"]["ingest"]["hosts"]
+        return str(found)
+
+    async def looked(template: str, **spec: Any) -> Any:
+        plane.apply(affiliate("settled", **spec))
+        async with looking_on(home, plane, kafka, hostTemplate=template) as looking:
+            await looking.look("settled")
+        return plane.read("affiliate", "settled")["status"]
+
+    before = asyncio.run(looked("{affiliate}.old.example"))
+    assert before["pinned"] == {
+        "id": before["id"],
+        "namespace": "trackmate-settled",
+        "host": "settled.old.example",
+    }
+    after = asyncio.run(looked("{affiliate}.new.example"))
+    assert (after["pinned"], after["endpoint"]) == (before["pinned"], "https://settled.old.example")
+    assert host() == "settled.old.example"
+
+    scoped = asyncio.run(looked("{affiliate}.new.example", store={"isolation": "Scope"}))
+    assert scoped["pinned"] == {**before["pinned"], "isolation": "Scope"}

@@ -43,28 +43,49 @@ def accepted(document: Document) -> Affiliate:
 
 def namespace_of(document: Document) -> str:
     """Where an affiliate's Pipelines are: as the spec says, else as it was pinned."""
-    name: str = document["metadata"]["name"]
-    return _pinned(document, "namespace") or names.namespace(name)
+    written = _spec(document).get("namespace") or _pinned(document).get("namespace")
+    return written or names.namespace(document["metadata"]["name"])
 
 
 def id_of(document: Document) -> str:
     """The spec's id; else what was pinned; else one that is made of the object's own."""
     metadata = document["metadata"]
-    return _pinned(document, "id") or f"{metadata['name']}-{metadata['uid'][:8]}"
-
-
-def _pinned(document: Document, name: str) -> str | None:
-    for part in ("spec", "status"):
-        written: str | None = (document.get(part) or {}).get(name)
-        if written:
-            return written
-    return None
+    written = _spec(document).get("id") or _pinned(document).get("id")
+    return written or f"{metadata['name']}-{metadata['uid'][:8]}"
 
 
 def hosts_of(document: Document, template: str) -> list[str]:
-    """Those that it names; else the one of the platform's template."""
-    written = document.get("spec", {}).get("ingest", {}).get("hosts")
-    return list(written or [template.format(affiliate=document["metadata"]["name"])])
+    """Those that it names; else the one that was pinned, or that the platform's template gives."""
+    written = _spec(document).get("ingest", {}).get("hosts")
+    return list(written or [_host(document, template)])
+
+
+def pinned(document: Document, template: str) -> Mapping[str, str]:
+    """
+    What cannot change once the affiliate is accepted; what was pinned before stays so. The store's
+    isolation is among it where the spec says it: as long as no store is made, it has no default.
+    """
+    isolation = _spec(document).get("store", {}).get("isolation")
+    return {
+        "id": id_of(document),
+        "namespace": namespace_of(document),
+        "host": _host(document, template),
+        **({"isolation": isolation} if isolation else {}),
+        **_pinned(document),
+    }
+
+
+def _host(document: Document, template: str) -> str:
+    return _pinned(document).get("host") or template.format(affiliate=document["metadata"]["name"])
+
+
+def _spec(document: Document) -> Mapping[str, Any]:
+    return document.get("spec") or {}
+
+
+def _pinned(document: Document) -> Mapping[str, str]:
+    found: Mapping[str, str] = (document.get("status") or {}).get("pinned") or {}
+    return found
 
 
 def host_conflict(document: Document, others: Iterable[Document], template: str) -> str:

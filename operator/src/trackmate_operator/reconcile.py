@@ -29,6 +29,7 @@ from trackmate_operator.declared import (
     id_of,
     namespace_of,
     passwords_of,
+    pinned,
     pipelines,
 )
 from trackmate_operator.deleting import Deletion
@@ -153,8 +154,10 @@ class Reconciler:
         return affiliate
 
     def _fields(self, found: Document) -> Mapping[str, object]:
-        host = hosts_of(found, self._platform.settings.host_template)[0]
+        template = self._platform.settings.host_template
+        host = hosts_of(found, template)[0]
         return {
+            "pinned": pinned(found, template),
             "id": id_of(found),
             "namespace": namespace_of(found),
             "endpoint": f"https://{host}",
@@ -260,9 +263,10 @@ class Reconciler:
         report.changes += kept.changed
 
     async def _say(self, found: Document, report: Report) -> None:
-        pinned = report.holds(ACCEPTED)
         before = found.get("status") or {}
-        fields = {**_kept_fields(before), **(self._fields(found) if pinned else {})}
+        fields = {**_kept_fields(before)}
+        if report.holds(ACCEPTED):
+            fields |= self._fields(found)
         if report.streams is not None:
             fields["streams"] = report.streams
         said = report.status(found, _GOOD, now=self._clock.now(), fields=fields)
@@ -349,6 +353,6 @@ def _streams(tenant: Tenant, registration: Registration) -> list[Document]:
 def _kept_fields(before: Mapping[str, object]) -> Mapping[str, object]:
     return {
         name: before[name]
-        for name in ("id", "namespace", "endpoint", "keySecret", "streams")
+        for name in ("pinned", "id", "namespace", "endpoint", "keySecret", "streams")
         if name in before
     }

@@ -89,7 +89,7 @@ class Lease(Settings):
 
 class OperatorSettings(Settings):
     host_template: HostTemplate = Field(examples=["'{affiliate}.track.example.com'"])
-    """The host of an affiliate that names none."""
+    """The host of an affiliate that names none. One that was made before keeps its own."""
     root_secret_file: File = Field(examples=["/etc/trackmate/root/secret"])
     """File of the secret that all write keys are derived from, at least 32 bytes. Keep a copy: a
     cluster made anew with it makes the same keys."""
