@@ -102,13 +102,18 @@ def test_a_topic_that_no_stream_names_may_be_removed_by_hand(
         async with looking_on(home, plane, kafka) as looking:
             plane.apply(affiliate("freed", streams=[{"name": "events"}, {"name": "images"}]))
             await looking.look("freed")
+            assert "retained" not in plane.read("affiliate", "freed")["status"]
             plane.apply(affiliate("freed", streams=[{"name": "events"}]))
             await looking.look("freed")
+            left = plane.read("affiliate", "freed")["status"]["retained"]
+            assert left == [{"kind": "Topic", "name": "freed.images"}]
             await looking.admin.delete(["freed.images"])
 
             async with looking.living(Fuse()) as reconciler:
                 await reconciler.look("freed")
-            assert condition(plane.read("affiliate", "freed"))[:2] == ("True", "Ready")
+            found = plane.read("affiliate", "freed")
+            assert condition(found)[:2] == ("True", "Ready")
+            assert "retained" not in found["status"]
             events = plane.read("events", "-n", "default")["items"]
             told = [one["message"] for one in events if one["involvedObject"]["name"] == "freed"]
             assert "Topic 'freed.images' was removed by somebody, with its data." in told

@@ -28,7 +28,10 @@ async def faults(configuration: Configuration, cluster: Cluster, admin: Admin) -
 
 
 _STATUS = {
-    AFFILIATE: {"pinned", "id", "namespace", "endpoint", "keySecret", "streams", "conditions"},
+    AFFILIATE: {
+        *("pinned", "id", "namespace", "endpoint", "keySecret"),
+        *("streams", "retained", "conditions"),
+    },
     PIPELINE: {"conditions"},
 }
 """What the operator writes: of what a CRD does not know, the API server keeps nothing."""

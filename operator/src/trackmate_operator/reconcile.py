@@ -55,6 +55,9 @@ _log = logging.getLogger("trackmate.operator")
 
 _GOOD = "Everything is as the spec says."
 _JITTER = 0.1
+_ONCE_ACCEPTED = ("pinned", "id", "namespace", "endpoint", "keySecret")
+_IN_KAFKA = ("streams", "retained")
+_MOST_RETAINED = 256  # that the CRD has room for
 
 
 class Unfinished(Exception):  # noqa: N818 - what happened
@@ -241,7 +244,7 @@ class Reconciler:
         except Blocked as blocked:
             report.add(blocked.condition)
             return Kept({})
-        report.streams = _streams(tenant, owned.registration)
+        report.in_kafka = _in_kafka(tenant, in_kafka, owned.registration)
         _report_lost(owned.registration.lost, in_kafka, report)
         return owned.kept
 
@@ -264,11 +267,10 @@ class Reconciler:
 
     async def _say(self, found: Document, report: Report) -> None:
         before = found.get("status") or {}
-        fields = {**_kept_fields(before)}
+        fields = _kept_fields(before, _ONCE_ACCEPTED)
         if report.holds(ACCEPTED):
             fields |= self._fields(found)
-        if report.streams is not None:
-            fields["streams"] = report.streams
+        fields |= _kept_fields(before, _IN_KAFKA) if report.in_kafka is None else report.in_kafka
         said = report.status(found, _GOOD, now=self._clock.now(), fields=fields)
         await self._tell(found, report)
         await say(self._cluster, found, said)
@@ -340,19 +342,22 @@ def _listed(refs: Iterable[Ref]) -> str:
     return ", ".join(f"{one.kind.kind} {one.name!r}" for one in refs)
 
 
-def _streams(tenant: Tenant, registration: Registration) -> list[Document]:
-    """Those of the spec, with Kafka's id of each topic: another one is another topic."""
+def _in_kafka(tenant: Tenant, in_kafka: Wanted, registration: Registration) -> Document:
+    """
+    The streams of the spec, with Kafka's id of each topic: another one is another topic. And the
+    topics that are there and wanted no more.
+    """
     ids = registration.topics
-    return [
+    streams = [
         {"name": one.name, "partitions": one.partitions, "topicId": topic_id}
         for one in tenant.spec.streams
         if (topic_id := ids.get(topic(tenant.name, one.name)))
     ]
+    wanted = {one.name for one in in_kafka.topics}
+    left = sorted(name for name, topic_id in ids.items() if topic_id and name not in wanted)
+    retained = [{"kind": "Topic", "name": name} for name in left[:_MOST_RETAINED]]
+    return {"streams": streams, **({"retained": retained} if retained else {})}
 
 
-def _kept_fields(before: Mapping[str, object]) -> Mapping[str, object]:
-    return {
-        name: before[name]
-        for name in ("pinned", "id", "namespace", "endpoint", "keySecret", "streams")
-        if name in before
-    }
+def _kept_fields(before: Mapping[str, object], names: Iterable[str]) -> dict[str, object]:
+    return {name: before[name] for name in names if name in before}

@@ -32,8 +32,8 @@ class Report:
         self._said: dict[str, Condition] = {}
         self.changes: list[str] = []
         """What was done, a sentence each."""
-        self.streams: list[Document] | None = None
-        """What there is of each stream; None where nobody could be asked."""
+        self.in_kafka: Document | None = None
+        """What the status has of Kafka; None where nobody could be asked: then what it had."""
         self.lost = False
         """Whether topics were lost that are remembered until this is written."""
         self.rests = False
