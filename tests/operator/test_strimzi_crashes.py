@@ -83,6 +83,29 @@ def test_the_end_is_the_same_wherever_it_died(
     asyncio.run(scenario())
 
 
+def test_a_topic_that_was_being_let_go_of_is_taken_up_again_wherever_it_died(
+    plane: ControlPlane, kafka: Cluster, tmp_path: Path
+) -> None:
+    both = [*STREAMS, {"name": "images", "partitions": 1}]
+
+    async def scenario() -> None:
+        async with looking_on(tmp_path, plane, kafka, strimzi=SETTING) as looking:
+
+            async def let_go(name: str, fuse: Fuse) -> None:
+                await made(looking, plane, name, Fuse(), streams=both)
+                await made(looking, plane, name, fuse, streams=STREAMS)
+
+            died = 0
+            async for name in deaths(let_go, "regretted"):
+                died += 1
+                await made(looking, plane, name, Fuse(), streams=both)
+                found = plane.read("kafkatopic", f"{name}.images", "-n", NAMESPACE)
+                assert "strimzi.io/managed" not in found["metadata"]["annotations"]
+            assert died > 2
+
+    asyncio.run(scenario())
+
+
 def test_no_data_goes_and_nobody_is_left_behind_wherever_it_died_while_it_deleted(
     plane: ControlPlane, kafka: Cluster, tmp_path: Path
 ) -> None:

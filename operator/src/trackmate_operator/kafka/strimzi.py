@@ -356,10 +356,11 @@ def _stranger(found: Document, affiliate: str) -> str:
 
 
 def _let_go(found: Document) -> Document:
-    """The same, and its topic stays when it is deleted."""
+    """
+    The same, and its topic stays when it is deleted. Nothing is planned of it: where it is wanted
+    again before that, it is written anew, and without this annotation.
+    """
     metadata = found["metadata"]
-    annotations = metadata.get("annotations") or {}
-    ours = {name: annotations[name] for name in (PLANNED,) if name in annotations}
     return {
         "apiVersion": found["apiVersion"],
         "kind": found["kind"],
@@ -368,7 +369,7 @@ def _let_go(found: Document) -> Document:
             "namespace": metadata["namespace"],
             "uid": metadata["uid"],
             "labels": metadata.get("labels") or {},
-            "annotations": {**ours, MANAGED: "false"},
+            "annotations": {PLANNED: "", MANAGED: "false"},
         },
         "spec": found["spec"],
     }
