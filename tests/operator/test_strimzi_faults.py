@@ -298,6 +298,20 @@ def test_an_affiliate_is_not_gone_while_its_users_can_log_in(
     assert "lingering-ingest" not in users(at.kafka)
 
 
+def test_a_user_that_somebody_else_made_under_such_a_name_holds_up_no_end(
+    at: Reached, standin: StandIn, operator: Operating
+) -> None:
+    applied(at, "haunted")
+    ready(at, "haunted")
+    at.plane.apply(at.user("haunted.tool"))
+    wait_until(lambda: "haunted.tool" in users(at.kafka), "it can log in", seconds=at.answered_s)
+
+    at.plane.kubectl("delete", "affiliate", "haunted", "--timeout=60s")
+
+    assert {one for one in users(at.kafka) if one.startswith("haunted")} == {"haunted.tool"}
+    at.delete("kafkauser", "haunted.tool")
+
+
 def test_a_confirmed_delete_waits_for_who_is_to_remove_the_data(
     at: Reached, standin: StandIn, operator: Operating
 ) -> None:

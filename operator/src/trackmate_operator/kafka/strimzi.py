@@ -8,7 +8,7 @@ not written any more, as that could take back what Strimzi was told.
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 
@@ -98,10 +98,13 @@ class Strimzi:
 
     async def revoke(self, affiliate: str) -> None:
         await self._see_strimzi(anew=True)
+        others = set()
         for one, document in (await self._users(affiliate)).items():
             if _is_ours(document, affiliate):
                 await self._delete(one)
-        if not await _until(lambda: self._nobody_logs_in(affiliate)):
+            else:
+                others.add(one.name)
+        if not await _until(lambda: self._nobody_logs_in(affiliate, others)):
             raise Down(
                 f"Strimzi's User Operator has not taken the users of {affiliate!r} out of Kafka "
                 f"yet; see that the User Operator of the Kafka {self._settings.cluster!r} in "
@@ -330,9 +333,11 @@ class Strimzi:
             if fault.code != KafkaError.UNKNOWN_TOPIC_OR_PART:
                 raise Down(f"Kafka does not remove the topic {name!r}: {str(fault).rstrip('.')}.")
 
-    async def _nobody_logs_in(self, affiliate: str) -> bool:
+    async def _nobody_logs_in(self, affiliate: str, others: Collection[str]) -> bool:
+        """Beside `others`, which somebody else has made under such a name, and keeps."""
         users = await self._admin.passwords(None)
-        return not any(is_of(affiliate, name) and name != self._admin.user for name in users)
+        kept = {*others, self._admin.user}
+        return not any(is_of(affiliate, name) and name not in kept for name in users)
 
     async def _delete(self, one: Ref) -> None:
         with _allowed(f"delete {one.kind.plural}"):
