@@ -95,6 +95,7 @@ def test_kafka_that_is_away_is_said_and_all_else_goes_on(
 
     broker.start()
     kafka.wait()
+    wait_until(lambda: operator.said("Kafka is back"), "its return is seen", seconds=40)
     ready(plane, "dry")
     ready(plane, "parched")
     assert keys(plane, "dry") == before

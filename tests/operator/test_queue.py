@@ -153,3 +153,35 @@ def test_an_event_comes_before_the_time_that_was_set() -> None:
         return looks
 
     assert asyncio.run(scenario()) == 2
+
+
+def test_what_failed_long_ago_is_forgiven_and_looked_at_soon(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    waits: list[float] = []
+
+    def longest(_: float, high: float) -> float:
+        waits.append(high)
+        return high
+
+    monkeypatch.setattr("random.uniform", longest)
+
+    async def scenario() -> list[str]:
+        queue, done, seen = Queue(), asyncio.Event(), list[str]()
+
+        async def look(key: str) -> None:
+            seen.append(key)
+            if key == "well":
+                return
+            if seen.count("bad") > 1:
+                done.set()
+            asyncio.get_running_loop().call_soon(queue.forgive, 0)
+            raise RuntimeError
+
+        queue.add("well")
+        queue.add("bad")
+        await working(queue, look, done)
+        return seen
+
+    assert asyncio.run(scenario()) == ["well", "bad", "bad"]
+    assert waits[:3] == [1, 0, 1], "and from then on it has failed once"

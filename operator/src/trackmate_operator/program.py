@@ -27,10 +27,12 @@ from trackmate_operator.platform import Platform
 from trackmate_operator.published import published, reference
 from trackmate_operator.queue import Queue
 from trackmate_operator.reconcile import Reconciler, Unfinished
+from trackmate_operator.returning import follow
 from trackmate_operator.seen import Seen
 from trackmate_operator.watching import Watches
 
 _KAFKA_AGAIN_S = 5.0
+_SPREAD_S = 10.0  # of all that waited for Kafka, once it is back
 
 LOOK: ContextVar[str] = ContextVar("look", default="")
 """The look that a line of the log belongs to."""
@@ -52,6 +54,7 @@ class Operator:
         self._namespaces = Queue(at_once=1)
         self._figures = Figures()
         self._records = records
+        self._backend = backend
         deletion = Deletion(self._cluster, records, backend, platform)
         self._reconciler = Reconciler(
             self._cluster,
@@ -130,6 +133,11 @@ class Operator:
         async with asyncio.TaskGroup() as group:
             group.create_task(self._queue.run(self._look))
             group.create_task(self._namespaces.run(self._look_for_orphans))
+            group.create_task(follow(self._backend, self._returned))
+
+    def _returned(self) -> None:
+        _log.info("Kafka is back")
+        self._queue.forgive(_SPREAD_S)
 
     async def _publish(self) -> None:
         """For `trackmate plan`, and for nothing that is done here."""
@@ -152,6 +160,7 @@ class Operator:
                 return
             try:
                 await self._records.open()
+                self._queue.forgive(_SPREAD_S)
             except Down as why:
                 self._open_again_at = self._clock.elapsed_s() + _KAFKA_AGAIN_S
                 _log.warning("waits for Kafka", extra={"fields": {"fault": str(why)}})

@@ -65,6 +65,15 @@ class Queue:
             timer.cancel()
         self._timers[key] = asyncio.get_running_loop().call_later(seconds, self.add, key)
 
+    def forgive(self, within_s: float) -> None:
+        """
+        Look at all that failed as if it never had, each at some moment of this time: what was in
+        the way is there no more.
+        """
+        for key in [*self._failed]:
+            del self._failed[key]
+            self.add_later(key, random.uniform(0, within_s))  # noqa: S311 - spreads the looks
+
     async def run(self, look: Pass) -> None:
         """Until cancelled."""
         async with asyncio.TaskGroup() as group:
