@@ -148,6 +148,7 @@ def test_health_and_figures_are_served_and_a_line_names_its_look(
 ) -> None:
     plane.apply(affiliate("figured"))
     ready(plane, "figured")
+    plane.apply(pipeline_of("figured", "out"))
     [started] = operator.said("started")
     url = f"http://127.0.0.1:{started['port']}"
 
@@ -156,10 +157,15 @@ def test_health_and_figures_are_served_and_a_line_names_its_look(
 
     assert get("/healthz").json() == {"status": "ok", "reason": ""}
     assert get("/readyz").json() == {"status": "ok", "reason": ""}
-    line = 'trackmate_affiliate_condition{affiliate="figured",status="True",type="Ready"} 1.0'
-    wait_until(lambda: line in get("/metrics").text, "the condition is a gauge")
+    holds = 'status="True",type="Ready"} 1.0'
+    gauges = {
+        f'trackmate_affiliate_condition{{affiliate="figured",{holds}',
+        f'trackmate_pipeline_condition{{affiliate="figured",pipeline="out",{holds}',
+    }
+    wait_until(lambda: gauges <= {*get("/metrics").text.splitlines()}, "the conditions are gauges")
     metrics = get("/metrics").text
-    assert "leader_election_master_status 1.0" in metrics
+    assert 'leader_election_master_status{name="trackmate-operator"} 1.0' in metrics
+    assert 'workqueue_depth{name="affiliate"}' in metrics
     assert 'controller_runtime_reconcile_total{controller="affiliate",result="success"}' in metrics
     looks = {one["look"] for one in operator.said("changed") if one["affiliate"] == "figured"}
     assert looks

@@ -107,3 +107,18 @@ def test_what_has_no_label_concerns_whose_namespace_it_is_in() -> None:
     assert [*seen.concerned(pipeline)] == []
     labelled = thing("ConfigMap")
     assert [*seen.concerned(labelled)] == ["acme"]
+
+
+def test_pipelines_are_told_with_whose_they_are_as_long_as_they_are_there() -> None:
+    seen = Seen(TEMPLATE)
+    status = {"conditions": [{"type": "Ready", "status": "True"}]}
+    api = "trackmate.io/v1alpha1"
+    ours = thing("Pipeline", api, status=status)
+    seen.note_pipeline(ours, gone=False)
+    assert [*seen.pipelines()] == [], "nobody has its namespace"
+    seen.note(affiliate("acme"), gone=False)
+    assert [*seen.pipelines()] == [("acme", "trackmate-ingest", status)]
+    seen.note_pipeline(thing("Pipeline", api), gone=False)
+    assert [*seen.pipelines()] == [("acme", "trackmate-ingest", {})]
+    seen.note_pipeline(ours, gone=True)
+    assert [*seen.pipelines()] == []

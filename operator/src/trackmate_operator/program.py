@@ -18,7 +18,7 @@ from trackmate_operator.backend import Backend, Down
 from trackmate_operator.clock import Clock
 from trackmate_operator.cluster import Cluster, Denied, Stale, Unanswered
 from trackmate_operator.deleting import Deletion
-from trackmate_operator.figures import Figures
+from trackmate_operator.figures import Figures, Followed
 from trackmate_operator.health import Health
 from trackmate_operator.leading import Leadership
 from trackmate_operator.orphans import PATIENCE_S, Orphans
@@ -84,9 +84,13 @@ class Operator:
         """Until it is told to stop; gives the exit code."""
         _log.addFilter(_with_look)
         self._figures.follow(
-            self._seen.affiliates,
-            depth=lambda: len(self._queue),
-            leads=lambda: self._leadership.held,
+            Followed(
+                self._seen.affiliates,
+                self._seen.pipelines,
+                depth=lambda: len(self._queue),
+                leads=lambda: self._leadership.held,
+                lease=self._platform.settings.lease.name,
+            )
         )
         asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, self._stopping.set)
         async with self._listening():

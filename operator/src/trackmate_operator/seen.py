@@ -33,6 +33,8 @@ class Seen:
     def __init__(self, host_template: str) -> None:
         self._host_template = host_template
         self._affiliates: dict[str, Document] = {}
+        self._pipelines: dict[Ref, Document] = {}
+        """The status of each."""
         self._by_host: dict[str, set[str]] = defaultdict(set)
         self._by_namespace: dict[str, set[str]] = defaultdict(set)
         self._digests: dict[Ref, int] = {}
@@ -40,6 +42,12 @@ class Seen:
 
     def affiliates(self) -> Iterable[Document]:
         return list(self._affiliates.values())
+
+    def pipelines(self) -> Iterator[tuple[str, str, Document]]:
+        """Of each that an affiliate has: the affiliate, its name, its status."""
+        for one, status in [*self._pipelines.items()]:
+            for affiliate in sorted(self._by_namespace.get(one.namespace or "", ()))[:1]:
+                yield affiliate, one.name, status
 
     def rivals(self, affiliate: Document) -> Iterable[Document]:
         """Those that share a host with it, and itself where it was seen."""
@@ -60,6 +68,12 @@ class Seen:
         for host in self._hosts(found):
             self._by_host[host].add(name)
         self._by_namespace[namespace_of(found)].add(name)
+
+    def note_pipeline(self, pipeline: Document, *, gone: bool) -> None:
+        if gone:
+            self._pipelines.pop(ref(pipeline), None)
+        else:
+            self._pipelines[ref(pipeline)] = pipeline.get("status") or {}
 
     def is_news(self, document: Document, *, gone: bool) -> bool:
         """

@@ -127,8 +127,9 @@ class _Told:
         if gone:
             self._orphaned(namespace_of(document))
 
-    async def pipeline(self, *, body: kopf.Body, **more: Any) -> None:
-        await self.other(body=body, **more)
+    async def pipeline(self, *, type: str | None, body: kopf.Body, **_: Any) -> None:  # noqa: A002
+        self._seen.note_pipeline(dict(body), gone=type == _GONE)
+        await self.other(type=type, body=body)
         namespace = body["metadata"]["namespace"]
         if not self._seen.is_owned(namespace):
             self._orphaned(namespace)
