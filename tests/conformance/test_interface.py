@@ -39,6 +39,7 @@ def test_a_page_may_ask_before_it_sends(http: httpx.Client, path: str) -> None:
 
     allowed = answer.headers["access-control-allow-headers"].lower().split(", ")
     assert answer.status_code == 204
+    assert "content-length" not in answer.headers, "RFC 9110 8.6"
     assert set(allowed) == ALLOWED
     assert "POST" in answer.headers["access-control-allow-methods"]
 

@@ -29,6 +29,7 @@ spec:
       - {name: web, use: Browser, origins: ["https://www.acme.example"]}
       - {name: server, use: Server}
       - {name: old, use: Server, expires: "2020-01-01T00:00:00Z"}
+      - {name: old-web, use: Browser, expires: "2020-01-01T00:00:00Z"}
       - {name: few, use: Server, limits: {requestsPerSecond: 1}}
       - {name: small, use: Server, limits: {bytesPerSecond: 1Ki}}
     limits: {bodyTimeout: 1s}
@@ -206,6 +207,7 @@ def test_bad_input_gets_the_answer_that_the_table_promises(caller: Caller, sent:
     assert answer.problem["status"] == answer.status
     assert CURE.search(answer.problem["detail"])
     assert ("retry-after" in answer.headers) == (answer.status in {429, 503})
+    assert ("www-authenticate" in answer.headers) == (answer.status == 401)  # RFC 9110 11.6.1
 
 
 @pytest.mark.parametrize(
@@ -354,6 +356,17 @@ def test_headers_of_the_platform_never_pass(caller: Caller) -> None:
     assert document["tm"]["id"] == "mine"
     assert "forged" not in json.dumps(document)
     assert "6.6.6.6" not in json.dumps(document)
+
+
+@pytest.mark.parametrize(
+    ("key", "status"), [("web", 200), ("old-web", 401), ("server", 401), ("nobody", 401)]
+)
+def test_segments_settings_are_there_for_a_browser_key_that_opens_something(
+    caller: Caller, key: str, status: int
+) -> None:
+    answer = caller.http.get(f"/v1/projects/{caller.keys.get(key, key)}/settings")
+    assert answer.status_code == status
+    assert ("www-authenticate" in answer.headers) == (status == 401)
 
 
 def test_a_key_in_an_address_reaches_no_log(caller: Caller) -> None:

@@ -7,6 +7,7 @@ interrupted; after Ready another look writes nothing.
 import logging
 import random
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
 from dataclasses import replace
 
 from trackmate_contract.affiliate import Affiliate
@@ -14,7 +15,7 @@ from trackmate_contract.faults import Faulty
 from trackmate_contract.keybook import Book, follow_spec
 from trackmate_contract.names import keys_secret, topic
 from trackmate_operator.apply import Applied, apply, children
-from trackmate_operator.backend import Kept
+from trackmate_operator.backend import Down, Kept
 from trackmate_operator.blocked import Blocked
 from trackmate_operator.clock import Clock
 from trackmate_operator.cluster import Cluster
@@ -275,7 +276,8 @@ class Reconciler:
         await self._tell(found, report)
         await say(self._cluster, found, said)
         if report.lost:
-            await self._ownership.told(found["metadata"]["name"])
+            with suppress(Down):  # then it is said again
+                await self._ownership.told(found["metadata"]["name"])
 
     async def _tell_pipelines(self, found: Document, why: str) -> None:
         """Of those that have heard nothing yet, why nothing is done for them."""

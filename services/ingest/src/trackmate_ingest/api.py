@@ -3,6 +3,7 @@ What is not the hot path: health, readiness, the settings that Segment's browser
 the documentation of the whole.
 """
 
+import time
 from pathlib import Path
 from typing import Any
 
@@ -103,10 +104,12 @@ async def settings(key: str, request: Request) -> dict[str, Any]:
     host = one_host(request.scope)
     ring = request.app.state.collector.directory.ring(host)
     found = ring.find(key.encode())
-    if found is None or found[0].use is Use.SERVER:
+    now_ms = time.time_ns() // 1_000_000
+    if found is None or found[0].use is Use.SERVER or found[0].expired(now_ms):
         raise Refused(
             problems.UNAUTHORIZED,
-            "This is no browser key of this host. Copy the key of the affiliate's page again.",
+            "This is no browser key of this host, or it has expired. Copy the key of the "
+            "affiliate's page again.",
         )
     return segment.settings(key, host=host.decode("latin-1"), scheme=request.url.scheme)
 

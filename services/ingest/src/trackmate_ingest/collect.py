@@ -257,7 +257,6 @@ def _no_key() -> Refused:
         problems.UNAUTHORIZED,
         "The request has no write key. Send it as 'Authorization: Bearer KEY', as the user name of "
         "Basic authentication, in X-Trackmate-Key, or, for a browser key, as ?key=.",
-        headers=[(b"www-authenticate", b'Bearer realm="trackmate"')],
     )
 
 
@@ -266,7 +265,6 @@ def _unknown_key() -> Refused:
         problems.UNAUTHORIZED,
         "This write key is not known for this host. Check that it was copied whole and belongs to "
         "this affiliate; the platform team sees the keys with 'trackmate keys list'.",
-        headers=[(b"www-authenticate", b'Bearer realm="trackmate"')],
     )
 
 

@@ -31,7 +31,6 @@ PREFLIGHT: Headers = [
     (b"access-control-allow-methods", b"GET, POST, OPTIONS"),
     (b"access-control-allow-headers", b", ".join(_ALLOWED)),
     (b"access-control-max-age", b"600"),
-    (b"content-length", b"0"),
 ]
 
 
@@ -59,6 +58,9 @@ TOO_MANY = Kind("too-many", 429, "Over the rate limit")
 HEADERS_TOO_LARGE = Kind("headers-too-large", 431, "Too many or too large headers")
 FAILED = Kind("failed", 500, "A fault of this server")
 UNAVAILABLE = Kind("unavailable", 503, "Not confirmed; repeating is safe")
+
+_BEARER: Headers = [(b"www-authenticate", b'Bearer realm="trackmate"')]
+"""Of every 401 (RFC 9110 11.6.1)."""
 
 KINDS = (
     MALFORMED,
@@ -125,6 +127,7 @@ class Answer(NamedTuple):
             (b"content-type", b"application/problem+json"),
             (b"content-length", b"%d" % len(body)),
             *CORS,
+            *(_BEARER if kind is UNAUTHORIZED else []),
             *(headers or []),
         ]
         return cls(kind.status, head, body, kind.name)
