@@ -94,7 +94,7 @@ class LookingOn:
 
     @property
     def _enough(self) -> int:
-        return 10 * _ENOUGH if self.platform.settings.strimzi else _ENOUGH
+        return 60 * _ENOUGH if self.platform.settings.strimzi else _ENOUGH
 
     def _backend(self, cluster: Cluster, admin: Admin, clock: Clock) -> Backend:
         strimzi = self.platform.settings.strimzi

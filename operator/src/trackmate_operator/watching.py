@@ -9,7 +9,9 @@ with a kind that it watches, and is begun anew.
 """
 
 import asyncio
-from collections.abc import Callable, Iterable
+import logging
+import os
+from collections.abc import Callable, Collection, Iterable
 from typing import Any
 
 import kopf
@@ -31,8 +33,11 @@ from trackmate_operator.seen import Seen
 
 _SILENT_S = 120  # whole seconds: without a bookmark: the watch is dead, and begun again
 _ANSWERED_S = 30.0
+_END_S = 20.0  # that the watches may take to end, once one of them did
 _IDLE_S = 0.5  # of a task that kopf keeps for each object: at a start all would live at once
 _GONE = "DELETED"
+
+_log = logging.getLogger("trackmate.operator")
 
 
 class Watches:
@@ -61,7 +66,8 @@ class Watches:
         self._unwatched.add_done_callback(lambda _: stopping.set())
         beginning = asyncio.create_task(self._begin(insights, begun))
         try:
-            await kopf.operator(
+            ours = asyncio.all_tasks()
+            watching = await kopf.spawn_tasks(
                 registry=self._registry(),
                 settings=_settings(self._labelled),
                 insights=insights,
@@ -69,6 +75,7 @@ class Watches:
                 standalone=True,
                 stop_flag=stopping,
             )
+            await _ended(watching, ours)
         finally:
             beginning.cancel()
         return self._unwatched.result() if self._unwatched.done() else ""
@@ -104,6 +111,23 @@ class Watches:
                 labels={objects.AFFILIATE: kopf.PRESENT},
             )(self._told.other)
         return found
+
+
+async def _ended(watching: Collection[asyncio.Task[Any]], ours: set[asyncio.Task[Any]]) -> None:
+    """
+    Wait until one of kopf's own tasks ends, and then the others, which it may wait for in vain: a
+    watch whose connection uvloop and aiohttp disagree about hears of no end, and its process would
+    go on and see nothing.
+    """
+    ending = asyncio.create_task(kopf.run_tasks(watching, ignored=ours))
+    try:
+        await asyncio.wait(watching, return_when=asyncio.FIRST_COMPLETED)
+        if not (await asyncio.wait({ending}, timeout=_END_S))[0]:
+            _log.critical("ended", extra={"fields": {"fault": "The watches could not be ended."}})
+            os._exit(1)
+        await ending
+    finally:
+        ending.cancel()
 
 
 class _Told:
