@@ -83,12 +83,17 @@ def _secrets(plane: ControlPlane, name: str) -> list[Any]:
     return found
 
 
+def left_by(plane: ControlPlane, kafka: Cluster, name: str, affiliate_id: str) -> None:
+    """An affiliate of this id had the name, and left an event under it."""
+    applied(plane, name, id=affiliate_id)
+    store(kafka, f"{name}.events")
+    delete(plane, name)
+
+
 def test_another_id_is_refused_and_told_which_to_set(
     plane: ControlPlane, kafka: Cluster, operator: Operating
 ) -> None:
-    applied(plane, "reused", id="af-old")
-    store(kafka, "reused.events")
-    delete(plane, "reused")
+    left_by(plane, kafka, "reused", "af-old")
     plane.apply(affiliate("reused", id="af-new"))
 
     before = _namespace(plane, "reused")
@@ -113,9 +118,7 @@ def _namespace(plane: ControlPlane, name: str) -> str:
 def test_who_was_refused_the_name_takes_nothing_along_though_that_was_confirmed(
     plane: ControlPlane, kafka: Cluster, operator: Operating
 ) -> None:
-    applied(plane, "wanted", id="af-old")
-    store(kafka, "wanted.events")
-    delete(plane, "wanted")
+    left_by(plane, kafka, "wanted", "af-old")
     record = files(plane, "configmap", "retained-wanted", SYSTEM)
     plane.apply(affiliate("wanted", id="af-new", deletionPolicy="Delete"))
     blocked(plane, "wanted", "NameConflict")

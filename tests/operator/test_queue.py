@@ -23,6 +23,19 @@ async def working(queue: Queue, look: Look, until: asyncio.Event) -> None:
         await work
 
 
+@pytest.fixture
+def waits(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    """How long is waited: each time as long as could be."""
+    found: list[float] = []
+
+    def longest(_: float, high: float) -> float:
+        found.append(high)
+        return high
+
+    monkeypatch.setattr("random.uniform", longest)
+    return found
+
+
 def test_what_happens_while_a_key_is_looked_at_is_looked_at_after() -> None:
     async def scenario() -> list[str]:
         queue, done, seen = Queue(), asyncio.Event(), list[str]()
@@ -77,16 +90,8 @@ def test_a_key_that_fails_holds_up_no_other_and_is_tried_again(
 
 
 def test_the_wait_doubles_with_every_failure_and_ends_with_the_first_success(
-    monkeypatch: pytest.MonkeyPatch,
+    monkeypatch: pytest.MonkeyPatch, waits: list[float]
 ) -> None:
-    waits: list[float] = []
-
-    def longest(_: float, high: float) -> float:
-        waits.append(high)
-        return high
-
-    monkeypatch.setattr("random.uniform", longest)
-
     async def scenario() -> None:
         queue, done = Queue(), asyncio.Event()
         looks = 0
@@ -155,17 +160,7 @@ def test_an_event_comes_before_the_time_that_was_set() -> None:
     assert asyncio.run(scenario()) == 2
 
 
-def test_what_failed_long_ago_is_forgiven_and_looked_at_soon(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    waits: list[float] = []
-
-    def longest(_: float, high: float) -> float:
-        waits.append(high)
-        return high
-
-    monkeypatch.setattr("random.uniform", longest)
-
+def test_what_failed_long_ago_is_forgiven_and_looked_at_soon(waits: list[float]) -> None:
     async def scenario() -> list[str]:
         queue, done, seen = Queue(), asyncio.Event(), list[str]()
 

@@ -587,7 +587,7 @@ class KafkaSource:
         found: dict[Place, Position] = {}
         to_begin = []
         for one in self._committed(given):
-            place = self._streams[one.topic], one.partition
+            place = self._place_of(one)
             position = None
             if one.offset != OFFSET_INVALID:
                 position = from_metadata(one.offset, one.metadata or "")
@@ -619,7 +619,7 @@ class KafkaSource:
         assert again is not None  # noqa: S101 - else nothing is read again
         begun = {}
         for one in partitions:
-            place = self._streams[one.topic], one.partition
+            place = self._place_of(one)
             start = self._start(one)
             end = max(start, again.ends.get(place, 0))
             stretch = msgspec.structs.replace(again.stretch, until=end)
@@ -641,7 +641,7 @@ class KafkaSource:
             for one in all_of_it if is_new else partitions:
                 if one.topic == topic:
                     start = self._start(one) if is_new else 0
-                    begun[self._streams[topic], one.partition] = Position(start, start)
+                    begun[self._place_of(one)] = Position(start, start)
         return begun
 
     def _start(self, one: TopicPartition) -> int:
@@ -684,7 +684,10 @@ class KafkaSource:
         return [one for one in partitions if one not in waiting]
 
     def _places(self, partitions: list[TopicPartition]) -> list[Place]:
-        return [(self._streams[one.topic], one.partition) for one in partitions]
+        return [self._place_of(one) for one in partitions]
+
+    def _place_of(self, one: TopicPartition) -> Place:
+        return self._streams[one.topic], one.partition
 
     def _unsettled(self, places: list[Place]) -> bool:
         return any(self._held[place].unsettled for place in places if place in self._held)
