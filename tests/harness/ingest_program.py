@@ -64,7 +64,8 @@ class Program(Dev):
 
     @property
     def log(self) -> str:
-        return self.log_file.read_text("utf-8")
+        """The lines that are whole: another may be half written."""
+        return self.log_file.read_text("utf-8").rpartition("\n")[0]
 
     def said(self, message: str) -> list[dict[str, Any]]:
         """The lines of the log with this message."""

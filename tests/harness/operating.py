@@ -40,8 +40,9 @@ class Operating:
         return self.log_file.read_text("utf-8", "replace")
 
     def said(self, message: str) -> list[dict[str, Any]]:
-        """The lines of its log with this message."""
-        lines = [json.loads(line) for line in self.log.splitlines() if line.startswith("{")]
+        """The lines of its log with this message. The last may be half written."""
+        whole = self.log.rpartition("\n")[0].splitlines()
+        lines = [json.loads(line) for line in whole if line.startswith("{")]
         return [line for line in lines if line["message"] == message]
 
     def kill(self) -> None:

@@ -1,13 +1,13 @@
 """
-Ports for servers that a test ends and starts again on the same one.
+Ports for servers that a test ends and starts again on the same one, or knows something by.
 
 They lie below those that the kernel gives to outgoing connections (ip(7), ip_local_port_range): a
-port from there may be somebody's when the server comes back.
+port from there may be somebody's when the server comes back. None is given twice.
 """
 
 import random
 import socket
-from collections.abc import Sequence
+from collections.abc import Iterator
 from contextlib import ExitStack, suppress
 from pathlib import Path
 
@@ -18,9 +18,8 @@ def free_ports(number: int) -> list[int]:
     """So many ports of 127.0.0.1, each another, on which nobody listens."""
     found: list[int] = []
     with ExitStack() as held:
-        for port in _candidates():
-            if len(found) == number:
-                break
+        while len(found) < number:
+            port = next(_candidates)
             one = held.enter_context(socket.socket())
             with suppress(OSError):  # somebody has it
                 one.bind(("127.0.0.1", port))
@@ -33,7 +32,10 @@ def free_port() -> int:
     return port
 
 
-def _candidates() -> Sequence[int]:
+def _in_any_order() -> Iterator[int]:
     outgoing = int(Path("/proc/sys/net/ipv4/ip_local_port_range").read_text().split()[0])
     ports = range(_LOWEST, outgoing)
-    return random.SystemRandom().sample(ports, len(ports))
+    yield from random.SystemRandom().sample(ports, len(ports))
+
+
+_candidates = _in_any_order()

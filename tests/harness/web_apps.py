@@ -15,6 +15,7 @@ from typing import Any
 
 from playwright.sync_api import Page
 
+from ports import free_port
 from running import Dev
 from waiting_for import wait_until
 
@@ -28,7 +29,10 @@ def packed_size(file: Path) -> int:
 
 @contextmanager
 def site(app: Path, key: str, endpoint: str) -> Iterator[str]:
-    """The address of a website of its own with a built app: paths without a file are the app's."""
+    """
+    The address of a website of its own with a built app: paths without a file are the app's. No two
+    have the same, since the log knows a visit by it.
+    """
     settings = {KEY: key.encode(), ENDPOINT: endpoint.encode()}
 
     class Handler(BaseHTTPRequestHandler):
@@ -47,7 +51,7 @@ def site(app: Path, key: str, endpoint: str) -> Iterator[str]:
         def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - as it is called
             pass
 
-    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+    with ThreadingHTTPServer(("127.0.0.1", free_port()), Handler) as server:
         thread = Thread(target=server.serve_forever)
         thread.start()
         yield f"http://127.0.0.1:{server.server_port}"
