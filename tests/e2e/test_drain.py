@@ -26,7 +26,7 @@ import wire
 from mix import mix
 from running import ACME, Dev, start
 from trackmate_ingest.metrics import Metrics
-from trackmate_ingest.server import QUIET_SECONDS, Server, keep_newcomers_out
+from trackmate_ingest.server import AT_THE_DOOR_SECONDS, QUIET_SECONDS, Server, keep_newcomers_out
 from traffic import UNKNOWN, Ledger, Load, Outcome
 
 StartDev = Callable[..., Dev]
@@ -210,16 +210,22 @@ def test_a_listener_that_lets_nobody_new_in_still_gives_those_at_the_door() -> N
 
 
 class _Visited(Server):
-    """A server to which a client comes at the last moment, when the drain has found it quiet."""
+    """
+    A server to which clients come at the last moment, when the drain has found it quiet, and which
+    then gets no processor for longer than newcomers have.
+    """
 
-    visitor: socket.socket
+    visitors: list[socket.socket]
 
     async def _quiet(self) -> None:
-        self.visitor = socket.create_connection(self.servers[0].sockets[0].getsockname())
-        self.visitor.sendall(wire.request("/"))
+        address = self.servers[0].sockets[0].getsockname()
+        self.visitors = [socket.create_connection(address) for _ in range(20)]
+        for visitor in self.visitors:
+            visitor.sendall(wire.request("/"))
+        asyncio.get_running_loop().call_soon(time.sleep, 3 * AT_THE_DOOR_SECONDS)
 
 
-def test_who_comes_when_the_drain_has_just_ended_is_answered() -> None:
+def test_all_who_come_when_the_drain_has_just_ended_are_answered() -> None:
     async def answer(scope: Any, receive: Any, send: Any) -> None:
         headers = [(b"content-length", b"0")]
         await send({"type": "http.response.start", "status": 200, "headers": headers})
@@ -229,5 +235,6 @@ def test_who_comes_when_the_drain_has_just_ended_is_answered() -> None:
         server = _Visited(answer, Metrics())
         server.should_exit = True
         uvloop.run(server.serve([listener]))
-    with server.visitor:
-        assert wire.receive(server.visitor).status == 200
+    for visitor in server.visitors:
+        with visitor:
+            assert wire.receive(visitor).status == 200
