@@ -5,6 +5,7 @@ embedded mode, and nothing that a spec says is ever written.
 
 import json
 import os
+import re
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
@@ -32,6 +33,7 @@ from waiting_for import wait_until
 pytestmark = [pytest.mark.needs("cluster"), pytest.mark.needs("kafka"), pytest.mark.timeout(240)]
 
 CONTEXT = ("--context", "trackmate")
+MOMENT = r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z"
 
 
 @pytest.fixture(scope="module")
@@ -100,7 +102,10 @@ def test_json_has_the_form_of_the_embedded_mode(
     assert pipeline_there.keys() == mine["ledger"]["pipelines"][0].keys()
     assert (pipeline_there["name"], pipeline_there["ready"]) == ("to-crm", True)
     keys_there = json.loads(person.runs("keys", "list", "formed", *CONTEXT, "--json").stdout)
-    assert keys_there[0].keys() == dev.read("keys", "list", "acme")[0].keys()
+    keys_here = dev.read("keys", "list", "acme")
+    assert keys_there[0].keys() == keys_here[0].keys()
+    assert re.fullmatch(MOMENT, keys_there[0]["created"])
+    assert re.fullmatch(MOMENT, keys_here[0]["created"])
 
 
 def test_it_says_first_who_answers_and_a_context_is_stronger_than_the_folder(

@@ -61,6 +61,33 @@ def test_all_faults_of_all_files_are_told_at_once(tmp_path: Path) -> None:
     assert set(folder.affiliates) == {"ok"}
 
 
+@pytest.mark.parametrize(
+    "spec",
+    ["streems: []", "namespace: shops-ns\n  streems: []", "ingest: {hosts: [taken.example.com]}"],
+)
+def test_a_pipeline_whose_affiliate_is_faulty_is_told_just_that(tmp_path: Path, spec: str) -> None:
+    namespace = "shops-ns" if "shops-ns" in spec else "trackmate-shop"
+    write(tmp_path, "first.yaml", AFFILIATE % ("first", "ingest: {hosts: [taken.example.com]}"))
+    write(tmp_path, "shop.yaml", AFFILIATE % ("shop", spec))
+    write(
+        tmp_path,
+        "view.yaml",
+        "apiVersion: trackmate.io/v1alpha1\nkind: Pipeline\n"
+        f"metadata: {{name: view, namespace: {namespace}}}\n"
+        "spec: {stream: events, sink: {stdout: {}}}\n",
+    )
+
+    folder = read_folder(tmp_path)
+
+    told = [(misfit.file, misfit.path) for misfit in folder.misfits]
+    assert [file for file, _ in told] == ["shop.yaml", "view.yaml"]
+    assert str(folder.misfits[1]) == (
+        "view.yaml:3: metadata.namespace: its affiliate in shop.yaml is faulty; mend that first"
+    )
+    assert not folder.pipelines
+    assert "view.yaml" in folder.broken  # else what runs of it would be stopped
+
+
 def test_the_same_affiliate_twice_is_a_fault_of_the_second(tmp_path: Path) -> None:
     write(tmp_path, "a.yaml", AFFILIATE % ("acme", "displayName: First"))
     write(tmp_path, "b.yaml", AFFILIATE % ("acme", "displayName: Second"))

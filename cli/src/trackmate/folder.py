@@ -19,6 +19,7 @@ from trackmate_contract import pipeline_secrets
 from trackmate_contract.affiliate import Affiliate
 from trackmate_contract.faults import Fault, Faulty, Place
 from trackmate_contract.manifest import parse
+from trackmate_contract.names import namespace
 from trackmate_contract.pipeline import Kafka, Pipeline
 from trackmate_contract.specs import API_VERSION, SecretKeyRef
 from trackmate_ingest.keys import is_loopback
@@ -42,6 +43,8 @@ class Folder:
     """Values by namespace and name, then by key."""
     owners: dict[str, "Owner"] = field(default_factory=dict)
     """By namespace: who may have pipelines."""
+    faulty: dict[str, str] = field(default_factory=dict)
+    """By the namespace that they would have: files of affiliates with a fault."""
     running: "Running" = field(default_factory=dict)
     misfits: list[Misfit] = field(default_factory=list)
     notices: list[str] = field(default_factory=list)
@@ -266,6 +269,7 @@ def _take_resource(document: Document, folder: Folder) -> None:
     except Faulty as faulty:
         folder.misfits += [_misfit(document, fault) for fault in faulty.faults]
         folder.refused += _expressions(document, faulty.faults)
+        folder.faulty |= _affiliates_namespace(document)
         return
     if isinstance(resource, Pipeline):
         _take_pipeline(DeclaredPipeline(resource, *document), folder)
@@ -273,6 +277,15 @@ def _take_resource(document: Document, folder: Folder) -> None:
     declared = Declared(resource, *document)
     first = folder.affiliates.get(resource.name)
     folder.affiliates[resource.name] = _one_of(folder, (resource.name,), first, declared)
+
+
+def _affiliates_namespace(document: Document) -> dict[str, str]:
+    """The namespace that a faulty affiliate would have, as far as it says one, and its file."""
+    place = Place("", document.content)
+    name, written = place.at("metadata").at("name").value, place.at("spec").at("namespace").value
+    if document.content.get("kind") != "Affiliate" or not isinstance(name, str):
+        return {}
+    return {written if isinstance(written, str) else namespace(name): document.file}
 
 
 def _expressions(document: Document, faults: Iterable[Fault]) -> Iterator[DeclaredPipeline]:
@@ -418,7 +431,7 @@ def _in_turn(folder: Folder) -> list[Declared]:
 
 def _check_pipelines(folder: Folder, *, secrets: bool = False, embedded: bool = True) -> None:
     for where, declared in list(folder.pipelines.items()):
-        faults = [*_pipeline_faults(declared.pipeline, folder.owners)]
+        faults = [*_pipeline_faults(declared.pipeline, folder)]
         if embedded and declared.pipeline.spec.sink.couchbase is not None:
             faults.append(Fault("spec.sink.couchbase", NO_COUCHBASE))
         if secrets:
@@ -428,10 +441,13 @@ def _check_pipelines(folder: Folder, *, secrets: bool = False, embedded: bool = 
             folder.refused.append(folder.pipelines.pop(where))
 
 
-def _pipeline_faults(pipeline: Pipeline, owners: Mapping[str, Owner]) -> Iterator[Fault]:
-    owner = owners.get(pipeline.namespace)
-    if owner is None:
-        known = ", ".join(sorted(owners)) or "none"
+def _pipeline_faults(pipeline: Pipeline, folder: Folder) -> Iterator[Fault]:
+    owner = folder.owners.get(pipeline.namespace)
+    if owner is None and pipeline.namespace in folder.faulty:
+        file = folder.faulty[pipeline.namespace]
+        yield Fault("metadata.namespace", f"its affiliate in {file} is faulty; mend that first")
+    elif owner is None:
+        known = ", ".join(sorted(folder.owners)) or "none"
         what = f"no affiliate here has the namespace {pipeline.namespace!r}; there is"
         yield Fault("metadata.namespace", f"{what}: {known}")
     elif pipeline.spec.stream not in owner.streams:
@@ -473,6 +489,6 @@ def _no_secret(ref: SecretKeyRef, namespace: str) -> str:
 
 
 def _refuse(folder: Folder, declared: Declared, fault: Fault) -> None:
-    line = declared.lines.find(fault.path)
-    folder.misfits.append(Misfit(declared.file, line, fault.path, fault.message))
+    folder.misfits.append(declared.misfit(fault.path, fault.message))
+    folder.faulty[declared.affiliate.namespace] = declared.file
     folder.affiliates.pop(declared.affiliate.name, None)

@@ -127,14 +127,14 @@ def write_key(key: IssuedKey) -> dict[str, Any]:
         "name": key.name,
         "key": key.value,
         "use": key.use.value,
-        "created": _moment(key.created_ms),
-        "expires": _moment(key.expires_ms),
+        "created": rfc3339(key.created_ms, timespec="milliseconds"),
+        "expires": _moment(key.expires_ms, timespec="milliseconds"),
         "origins": list(key.origins),
     }
 
 
-def _moment(epoch_ms: int | None) -> str | None:
-    return None if epoch_ms is None else rfc3339(epoch_ms)
+def _moment(epoch_ms: int | None, *, timespec: str = "seconds") -> str | None:
+    return None if epoch_ms is None else rfc3339(epoch_ms, timespec=timespec)
 
 
 def rfc3339(epoch_ms: int, *, timespec: str = "seconds") -> str:
