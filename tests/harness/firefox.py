@@ -126,14 +126,19 @@ def firefox(profile: Path, *, storage: bool = True) -> Iterator[Firefox]:
 
 
 def lengths_on_disk(profile: Path) -> set[int]:
-    """Of all values of localStorage that would survive the browser, in UTF-16 units."""
+    """
+    Of all values of localStorage that would survive the browser, in UTF-16 units. What is read
+    while a journal is there is not yet so: it is taken back when the browser dies.
+    """
     found: set[int] = set()
     for file in profile.glob("storage/default/*/ls/data.sqlite"):
         with (
             suppress(sqlite3.Error),  # Firefox is just writing
             closing(sqlite3.connect(f"file:{file}?mode=ro&immutable=1", uri=True)) as base,
         ):
-            found |= {length for (length,) in base.execute("SELECT utf16_length FROM data")}
+            lengths = {length for (length,) in base.execute("SELECT utf16_length FROM data")}
+            if not file.with_name(f"{file.name}-journal").exists():
+                found |= lengths
     return found
 
 
