@@ -16,6 +16,7 @@ import httpx
 import pytest
 import yaml
 
+from loopback import LOOPBACK
 from running import ACME, TRACKMATE, Dev, start_in
 from trackmate_ingest import sdk
 from waiting_for import wait_until
@@ -376,7 +377,7 @@ def test_without_a_folder_the_example_affiliate_runs(tmp_path: Path) -> None:
 
 
 def post(dev: Dev, key: str) -> int:
-    with httpx.Client(base_url=dev.url, trust_env=False) as http:
+    with httpx.Client(base_url=dev.url, **LOOPBACK) as http:
         answer = http.post("/v1/events", json={}, headers={"x-trackmate-key": key})
         return answer.status_code
 

@@ -10,6 +10,7 @@ from typing import Any
 import httpx
 import pytest
 
+from loopback import LOOPBACK
 from running import ACME, Dev, serving
 
 PEOPLE = {"ann": ["View", "Cart", "Pay"], "ben": ["View", "Cart"], "cem": ["Cart", "View"]}
@@ -30,7 +31,7 @@ def shop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Dev]:
 
 def ask(dev: Dev, question: str, **asked: Any) -> httpx.Response:
     url = f"{dev.url}/api/affiliates/acme/insights/{question}"
-    return httpx.get(url, params=asked, trust_env=False)
+    return httpx.get(url, params=asked, **LOOPBACK)
 
 
 def answer(dev: Dev, question: str, **asked: Any) -> Any:
@@ -162,4 +163,4 @@ def test_a_question_of_another_form_is_refused(
 
 def test_the_figures_of_an_affiliate_that_is_not_here_are_404(shop: Dev) -> None:
     url = f"{shop.url}/api/affiliates/globex/insights/totals"
-    assert httpx.get(url, trust_env=False).status_code == 404
+    assert httpx.get(url, **LOOPBACK).status_code == 404

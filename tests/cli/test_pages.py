@@ -20,6 +20,7 @@ import pytest
 from playwright.sync_api import Browser, BrowserContext, Page, expect
 
 from browser import chromium
+from loopback import LOOPBACK
 from waiting_for import wait_until
 
 pytestmark = pytest.mark.needs("chromium")
@@ -40,7 +41,7 @@ class StandIn:
 
     def __init__(self, url: str) -> None:
         self.url = url
-        self._http = httpx.Client(base_url=url, trust_env=False)
+        self._http = httpx.Client(base_url=url, **LOOPBACK)
 
     def tell(self, what: str, told: object = None) -> None:
         self._http.post(f"/stand-in/{what}", json=told).raise_for_status()
@@ -494,7 +495,7 @@ def test_every_key_can_be_copied_and_a_secret_is_not_shown(page: Page) -> None:
 
 
 def test_without_a_key_the_page_says_how_to_make_one(page: Page, standin: StandIn) -> None:
-    acme = httpx.get(f"{standin.url}/api/affiliates", trust_env=False).json()["affiliates"][0]
+    acme = httpx.get(f"{standin.url}/api/affiliates", **LOOPBACK).json()["affiliates"][0]
     keyless = {**acme, "keys": [], "snippet": None, "curl": None}
     standin.tell("set", {"affiliates": {"acme": keyless}})
     open_console(page)

@@ -12,6 +12,7 @@ from typing import Any
 import httpx
 import pytest
 
+from loopback import LOOPBACK
 from running import ACME, TRACKMATE, Dev
 from waiting_for import wait_until
 
@@ -41,14 +42,14 @@ def post(dev: Dev, *events: bytes) -> None:
             "Authorization": f"Bearer {dev.key('server')}",
             "Content-Type": "application/x-ndjson",
         },
-        trust_env=False,
+        **LOOPBACK,
     )
     assert answer.status_code == 200, answer.text
 
 
 def line(dev: Dev, name: str = "to-out") -> Any:
     """The pipeline's line of the ledger; None while it does not run."""
-    answer = httpx.get(f"{dev.url}/api/affiliates/acme", trust_env=False).json()
+    answer = httpx.get(f"{dev.url}/api/affiliates/acme", **LOOPBACK).json()
     found = [one for one in answer["ledger"]["pipelines"] if one["name"] == name]
     return found[0] if found else None
 
@@ -66,7 +67,7 @@ def settled(dev: Dev, events: int, name: str = "to-out") -> None:
 
 
 def faults(dev: Dev) -> Any:
-    return httpx.get(f"{dev.url}/api/affiliates", trust_env=False).json()["faults"]
+    return httpx.get(f"{dev.url}/api/affiliates", **LOOPBACK).json()["faults"]
 
 
 def words(done: subprocess.CompletedProcess[bytes]) -> str:

@@ -15,6 +15,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from loopback import LOOPBACK
 from running import ACME, Dev, serving
 
 StartDev = Callable[..., Dev]
@@ -80,7 +81,7 @@ class Sender:
         self.sent: list[bytes] = []
         self._dev = dev
         self._stream = stream
-        self._http = httpx.Client(base_url=dev.url, trust_env=False)
+        self._http = httpx.Client(base_url=dev.url, **LOOPBACK)
         self._key = dev.key("server")
 
     def post(

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 import httpx
 import pytest
 
+from loopback import LOOPBACK
 from running import Dev
 
 ALLOWED = {
@@ -23,7 +24,7 @@ ALLOWED = {
 
 @pytest.fixture
 def http(dev: Dev) -> Iterator[httpx.Client]:
-    with httpx.Client(base_url=dev.url, trust_env=False) as client:
+    with httpx.Client(base_url=dev.url, **LOOPBACK) as client:
         yield client
 
 
@@ -109,7 +110,7 @@ def test_what_a_client_lost_is_counted_where_it_can_be_a_count(
 
 
 def counted(dev: Dev, name: str) -> float:
-    text = httpx.get(dev.metrics_url, trust_env=False).text
+    text = httpx.get(dev.metrics_url, **LOOPBACK).text
     found = re.search(re.escape(name) + r" (\S+)", text)
     return float(found[1]) if found else 0
 

@@ -13,6 +13,7 @@ from pathlib import Path
 import httpx
 import pytest
 
+from loopback import LOOPBACK
 from running import Dev, serving
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "06-two-affiliates"
@@ -56,7 +57,7 @@ def test_no_key_opens_a_host_of_another_affiliate(
 ) -> None:
     """Every key, at every affiliate's host, by every route and every way to show it."""
     stored: dict[str, int] = dict.fromkeys(AFFILIATES, 0)
-    with httpx.Client(base_url=dev.url, trust_env=False) as http:
+    with httpx.Client(base_url=dev.url, **LOOPBACK) as http:
         for (owner, use, key), host, (path, body) in product(keys, AFFILIATES, ROUTES.items()):
             for headers, query in ways(key):
                 sent = {**headers, "host": f"{host}.track.example.com"}
@@ -76,7 +77,7 @@ def test_no_key_opens_a_host_of_another_affiliate(
 def test_a_key_in_the_body_opens_its_own_affiliate_only(
     dev: Dev, keys: list[tuple[str, str, str]]
 ) -> None:
-    with httpx.Client(base_url=dev.url, trust_env=False) as http:
+    with httpx.Client(base_url=dev.url, **LOOPBACK) as http:
         for (owner, _, key), host in product(keys, AFFILIATES):
             event = {"writeKey": key, "messageId": f"body-{owner}", "affiliate": host}
             headers = {"host": f"{host}.track.example.com"}
@@ -89,7 +90,7 @@ def test_on_loopback_the_key_alone_decides(dev: Dev, keys: list[tuple[str, str, 
     owner, _, key = keys[0]
     other = next(name for name in AFFILIATES if name != owner)
     claims = {"affiliate": other, "tenant": other, "x-tenant": other}
-    with httpx.Client(base_url=dev.url, trust_env=False) as http:
+    with httpx.Client(base_url=dev.url, **LOOPBACK) as http:
         headers = {"x-trackmate-key": key, "x-tenant": other, "x-forwarded-host": other}
         answer = http.post("/v1/events", json=claims, headers=headers)
 
@@ -119,7 +120,7 @@ def test_a_flood_at_one_affiliate_is_not_felt_at_the_other(dev: Dev) -> None:
 
 async def _neighbour(dev: Dev, key: str) -> list[tuple[int, float]]:
     """Ten requests a second, each on time whatever came of the one before."""
-    async with httpx.AsyncClient(base_url=dev.url, trust_env=False) as http:
+    async with httpx.AsyncClient(base_url=dev.url, **LOOPBACK) as http:
 
         async def one(number: int) -> tuple[int, float]:
             await asyncio.sleep(number / 10)

@@ -13,6 +13,7 @@ from pathlib import Path
 import httpx
 import pytest
 
+from loopback import LOOPBACK
 from running import Dev, serving
 from wire import Reply, connect, exchange, receive, request
 
@@ -53,7 +54,7 @@ class Caller:
     def __init__(self, dev: Dev) -> None:
         self.dev = dev
         self.keys = {k["name"]: k["key"] for k in dev.read("keys", "list", "acme")}
-        self.http = httpx.Client(base_url=dev.url, trust_env=False)
+        self.http = httpx.Client(base_url=dev.url, **LOOPBACK)
 
     def post(
         self,

@@ -9,12 +9,13 @@ from hashlib import sha384
 import httpx
 import pytest
 
+from loopback import LOOPBACK
 from running import Dev
 from trackmate_ingest import sdk
 
 
 def got(dev: Dev, path: str, **headers: str) -> httpx.Response:
-    with httpx.Client(trust_env=False) as client:
+    with httpx.Client(**LOOPBACK) as client:
         return client.get(f"{dev.url}{path}", headers={"Accept-Encoding": "identity", **headers})
 
 
@@ -38,7 +39,7 @@ def test_a_version_stays_as_it_is_and_fits_its_digest(dev: Dev) -> None:
 
 def test_it_is_sent_packed_to_whoever_takes_that(dev: Dev) -> None:
     with (
-        httpx.Client(trust_env=False) as client,
+        httpx.Client(**LOOPBACK) as client,
         client.stream(
             "GET", f"{dev.url}/trackmate.js", headers={"Accept-Encoding": "br, gzip"}
         ) as a,

@@ -16,6 +16,7 @@ from typing import Any
 import httpx
 import trustme
 
+from loopback import LOOPBACK
 from receiver import Answer, Receiver, Request, receiving
 from running import Dev
 from waiting_for import wait_until
@@ -190,5 +191,5 @@ def post(dev: Dev, events: list[dict[str, str]]) -> None:
         "Authorization": f"Bearer {dev.key('server')}",
         "Content-Type": "application/x-ndjson",
     }
-    answer = httpx.post(f"{dev.url}/v1/events", content=body, headers=headers, trust_env=False)
+    answer = httpx.post(f"{dev.url}/v1/events", content=body, headers=headers, **LOOPBACK)
     assert answer.status_code == 200, answer.text

@@ -16,6 +16,7 @@ import httpx
 import pytest
 import trustme
 
+from loopback import LOOPBACK
 from receiver import Answer, Receiver, Request, receiving
 from running import ACME, Dev
 from waiting_for import wait_until
@@ -202,7 +203,7 @@ def everything(dev: Dev, names: list[str]) -> dict[str, str]:
     paths = ["/api/affiliates", "/api/affiliates/acme", "/api/manifests", "/", "/demo"]
     paths += [f"/api/affiliates/acme/pipelines/to-{name}/dead-letters" for name in names]
     paths += ["/api/affiliates/acme/figures", "/api/affiliates/acme/records", "/nowhere?token=x"]
-    with httpx.Client(trust_env=False) as client:
+    with httpx.Client(**LOOPBACK) as client:
         said |= {path: client.get(dev.url + path).text for path in paths}
         said["metrics"] = client.get(dev.metrics_url).text
     said["log"] = dev.log

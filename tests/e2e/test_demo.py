@@ -17,6 +17,7 @@ import pytest
 from playwright.sync_api import Browser, BrowserContext, Error, Page, expect
 
 from browser import complaints, visitor
+from loopback import LOOPBACK
 from running import Dev
 
 # What the page says that it sent, kept where it outlives the page: the last is said as it goes.
@@ -115,7 +116,7 @@ def test_closing_the_page_loses_nothing(dev: Dev, context: BrowserContext) -> No
 
 def send(dev: Dev, event: str) -> None:
     headers = {"Authorization": f"Bearer {dev.key('server')}", "Content-Type": "application/json"}
-    with httpx.Client(trust_env=False) as client:
+    with httpx.Client(**LOOPBACK) as client:
         answer = client.post(f"{dev.url}/v1/events", headers=headers, content=event.encode())
     assert answer.status_code == 200, answer.text
 

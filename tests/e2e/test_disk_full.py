@@ -15,6 +15,7 @@ import httpx
 import pytest
 
 import oracle
+from loopback import LOOPBACK
 from mix import mix
 from running import Dev
 from traffic import Attempt, Ledger, Load, Outcome
@@ -75,7 +76,7 @@ async def _fill_and_free(dev: Dev, ledger: Ledger, ballast: Path) -> None:
 
 def _store_error(dev: Dev) -> str:
     """What keeps the pipeline from writing, as the console shows it."""
-    with httpx.Client(trust_env=False) as client:
+    with httpx.Client(**LOOPBACK) as client:
         books = client.get(f"{dev.url}/api/affiliates/acme").json()["ledger"]
     return str(books["pipelines"][0]["last_error"])
 

@@ -9,6 +9,7 @@ from collections.abc import Callable
 import httpx
 import pytest
 
+from loopback import LOOPBACK
 from running import ACME, Dev
 
 pytestmark = pytest.mark.alone
@@ -29,7 +30,7 @@ def names(dev: Dev) -> set[str]:
 
 
 def state(dev: Dev) -> dict[str, list[dict[str, str]]]:
-    with httpx.Client(base_url=dev.url, trust_env=False) as http:
+    with httpx.Client(base_url=dev.url, **LOOPBACK) as http:
         found: dict[str, list[dict[str, str]]] = http.get("/api/affiliates").json()
         return found
 
@@ -45,7 +46,7 @@ def soon(condition: Callable[[], bool]) -> bool:
 
 
 def send(dev: Dev, key: str, event: str = "{}") -> int:
-    with httpx.Client(base_url=dev.url, trust_env=False) as http:
+    with httpx.Client(base_url=dev.url, **LOOPBACK) as http:
         headers = {"x-trackmate-key": key, "content-type": "application/json"}
         return http.post("/v1/events", content=event, headers=headers).status_code
 

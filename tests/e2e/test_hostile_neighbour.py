@@ -9,6 +9,7 @@ from typing import Any
 
 import httpx
 
+from loopback import LOOPBACK
 from receiver import receiving
 from running import Dev
 from waiting_for import wait_until
@@ -73,6 +74,6 @@ def post(dev: Dev, events: list[dict[str, Any]]) -> None:
         f"{dev.url}/v1/events",
         json=events,
         headers={"Authorization": f"Bearer {dev.key('server')}"},
-        trust_env=False,
+        **LOOPBACK,
     )
     assert answer.status_code == 200, answer.text

@@ -15,6 +15,7 @@ import httpx
 import pytest
 from playwright.sync_api import Locator, Page, expect
 
+from loopback import LOOPBACK
 from running import Dev
 from waiting_for import wait_until
 
@@ -53,7 +54,7 @@ def declare(dev: Dev, *, form: str, name: str = "to-out") -> None:
 
 
 def line(dev: Dev, name: str = "to-out") -> Any:
-    answer = httpx.get(f"{dev.url}/api/affiliates/acme", trust_env=False).json()
+    answer = httpx.get(f"{dev.url}/api/affiliates/acme", **LOOPBACK).json()
     found = [one for one in answer["ledger"]["pipelines"] if one["name"] == name]
     return found[0] if found else None
 
@@ -61,7 +62,7 @@ def line(dev: Dev, name: str = "to-out") -> Any:
 def post(dev: Dev, events: list[str], ids: list[str] | None = None) -> None:
     """Send each as a request of its own, so that each keeps its bytes."""
     headers = {"Authorization": f"Bearer {dev.key('server')}", "Content-Type": "application/json"}
-    with httpx.Client(trust_env=False, headers=headers) as client:
+    with httpx.Client(**LOOPBACK, headers=headers) as client:
         for number, event in enumerate(events):
             own = {"Idempotency-Key": ids[number]} if ids else {}
             answer = client.post(f"{dev.url}/v1/events", content=event.encode(), headers=own)

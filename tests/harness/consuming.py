@@ -17,6 +17,7 @@ from typing import Any
 import httpx
 import yaml
 
+from loopback import LOOPBACK
 from waiting_for import wait_until
 
 PROGRAM = str(Path(sys.executable).with_name("trackmate-consume"))
@@ -48,16 +49,16 @@ class Consuming:
         write(self.settings, {**document, **settings})
 
     def ready(self) -> tuple[bool, str]:
-        answer = httpx.get(f"{self.url}/readyz", trust_env=False)
+        answer = httpx.get(f"{self.url}/readyz", **LOOPBACK)
         assert (answer.status_code == 200) == answer.json()["ready"]
         return answer.json()["ready"], answer.json()["reason"]
 
     def healthy(self) -> bool:
-        return httpx.get(f"{self.url}/healthz", trust_env=False).status_code == 200
+        return httpx.get(f"{self.url}/healthz", **LOOPBACK).status_code == 200
 
     def figures(self) -> str:
         """As Prometheus reads them."""
-        return httpx.get(f"{self.url}/metrics", trust_env=False).text
+        return httpx.get(f"{self.url}/metrics", **LOOPBACK).text
 
     def partitions(self) -> set[str]:
         """Those that it has."""

@@ -22,6 +22,7 @@ import yaml
 
 from kafka_broker import Cluster
 from kafka_reading import whole_topic
+from loopback import LOOPBACK
 from mounted import Mounted
 from processes import children
 from running import Dev, Stored
@@ -126,12 +127,12 @@ class Program(Dev):
 
     def metrics(self) -> dict[str, float]:
         """Each sample by its name and labels, as Prometheus reads them."""
-        text = httpx.get(self.metrics_url, trust_env=False, timeout=30).text
+        text = httpx.get(self.metrics_url, **LOOPBACK, timeout=30).text
         samples = (line.rpartition(" ") for line in text.splitlines() if line[0] != "#")
         return {name: float(value) for name, _, value in samples}
 
     def readiness(self) -> tuple[int, str]:
-        answer = httpx.get(f"{self.url}/readyz", trust_env=False)
+        answer = httpx.get(f"{self.url}/readyz", **LOOPBACK)
         return answer.status_code, answer.json()["reason"]
 
     def workers(self) -> list[int]:

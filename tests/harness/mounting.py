@@ -17,6 +17,7 @@ from typing import Any
 import httpx
 
 from cluster_access import Cluster
+from loopback import LOOPBACK
 from waiting_for import wait_until
 
 _PORT = re.compile(r'"port": (\d+)')
@@ -115,9 +116,7 @@ def carried(
         ingest(plane, affiliate, home / "ingest") as url,
         consume(plane, affiliate, pipeline, home / "consume"),
     ):
-        wait_until(
-            lambda: httpx.get(f"{url}/readyz", trust_env=False).status_code == 200, "it is ready"
-        )
+        wait_until(lambda: httpx.get(f"{url}/readyz", **LOOPBACK).status_code == 200, "it is ready")
         answer = httpx.post(
             f"{url}/v1/events",
             content=event,
@@ -126,7 +125,7 @@ def carried(
                 "Content-Type": "application/json",
                 "Host": f"{affiliate}.track.example.com",
             },
-            trust_env=False,
+            **LOOPBACK,
         )
         assert answer.json() == {"status": "stored", "events": 1}
         wait_until(lambda: event in _written(out), "it is in the file", seconds=40)

@@ -12,6 +12,7 @@ from typing import Any
 
 import httpx
 
+from loopback import LOOPBACK
 from mix import Sent
 from running import Dev, Stored
 from trackmate_contract.names import document_key
@@ -48,7 +49,7 @@ def check(dev: Dev, ledger: Ledger) -> Found:
 
 def _log(dev: Dev) -> list[Stored]:
     """As `trackmate tail --json` shows it, without the start of a process for each look."""
-    answer = httpx.get(f"{dev.url}/api/affiliates/acme/records", trust_env=False, timeout=60)
+    answer = httpx.get(f"{dev.url}/api/affiliates/acme/records", **LOOPBACK, timeout=60)
     lines = [json.loads(line) for line in answer.raise_for_status().iter_lines()]
     return [
         Stored(line["stream"], line["offset"], line["id"], line["sha256"], _bytes(line))

@@ -14,6 +14,7 @@ from typing import Any
 import httpx
 import yaml
 
+from loopback import LOOPBACK
 from scripted_ingest import Request, ScriptedIngest
 from waiting_for import wait_until
 
@@ -61,7 +62,7 @@ class Sdk:
     """An adapter, by its address."""
 
     def __init__(self, url: str) -> None:
-        self._client = httpx.Client(base_url=url, timeout=120, trust_env=False)
+        self._client = httpx.Client(base_url=url, timeout=120, **LOOPBACK)
 
     def do(self, name: str, body: Any) -> Any:
         answer = self._client.post(f"/{name}", json=body)

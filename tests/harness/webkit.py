@@ -17,6 +17,7 @@ from typing import Any
 
 import httpx
 
+from loopback import LOOPBACK
 from other_browsers import Refused
 from ports import free_port
 from processes import kill_group
@@ -100,7 +101,7 @@ def webkit(profile: Path, *, storage: bool = True) -> Iterator[WebKit]:
     url = f"http://127.0.0.1:{port}"
     with (
         _display() as display,
-        httpx.Client(base_url=url, timeout=_ANSWER_S, trust_env=False) as client,
+        httpx.Client(base_url=url, timeout=_ANSWER_S, **LOOPBACK) as client,
     ):
         process = Popen(
             [DRIVER, f"--port={port}"],

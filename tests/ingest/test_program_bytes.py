@@ -10,6 +10,7 @@ from claims import claims
 from ingest_program import SPEC, Program, serving
 from kafka_broker import Cluster, kafka_brokers
 from kafka_reading import whole_topic
+from loopback import LOOPBACK
 from trackmate_contract.record import from_headers
 
 pytestmark = pytest.mark.needs("kafka")
@@ -52,7 +53,7 @@ def test_a_record_has_the_headers_and_the_key_of_its_event(dev: Program) -> None
         "User-Agent": "Probe/1",
         "tm-id": "forged",
     }
-    answer = httpx.post(f"{dev.url}/v1/track", content=body, headers=headers, trust_env=False)
+    answer = httpx.post(f"{dev.url}/v1/track", content=body, headers=headers, **LOOPBACK)
 
     assert answer.status_code == 200
     messages: list[Any] = [*whole_topic(dev.cluster.settings(), "acme.events", partitions=1)]

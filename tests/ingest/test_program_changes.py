@@ -26,6 +26,7 @@ from confluent_kafka.admin import (
 from ingest_program import KEYS, SPEC, Program, key, prepared, serving, start_on
 from kafka_broker import Cluster, kafka_brokers
 from kafka_users import allow, set_password
+from loopback import LOOPBACK
 from mix import mix
 from oracle import compare_log
 from traffic import UNKNOWN, Ledger, Load, Outcome
@@ -62,7 +63,7 @@ def post(program: Program, body: bytes = b"{}", *, key: str = "", stream: str = 
         "Content-Type": "application/json",
     }
     url = f"{program.url}/v1/events?stream={stream}"
-    return httpx.post(url, content=body, headers=headers, trust_env=False, timeout=30).status_code
+    return httpx.post(url, content=body, headers=headers, **LOOPBACK, timeout=30).status_code
 
 
 def restart(cluster: Cluster) -> None:
@@ -112,7 +113,7 @@ def test_hosts_of_the_spec_are_taken_over(program: Program) -> None:
     def answer(host: str) -> int:
         headers = {"Host": host, "Authorization": f"Bearer {program.key('server')}"}
         url = f"{program.url}/v1/events"
-        return httpx.post(url, content=b"{}", headers=headers, trust_env=False).status_code
+        return httpx.post(url, content=b"{}", headers=headers, **LOOPBACK).status_code
 
     assert answer("acme.track.example.com") == 200
     assert answer("new.track.example.com") == 421

@@ -20,6 +20,7 @@ import uvloop
 import wire
 from ingest_program import Program, prepared, serving, start
 from kafka_broker import Cluster, kafka_brokers
+from loopback import LOOPBACK
 from mix import mix
 from mock_kafka import MockKafka, mock_kafka
 from oracle import compare_log
@@ -148,7 +149,7 @@ def test_workers_end_with_the_program_that_started_them(cluster: Cluster, tmp_pa
         program.process.wait()
         wait_until(lambda: not any(map(runs, pids)), "they end by themselves")
         with pytest.raises(httpx.ConnectError):
-            httpx.get(program.url, trust_env=False)
+            httpx.get(program.url, **LOOPBACK)
     finally:
         program.kill_what_is_left()
 

@@ -19,6 +19,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from consuming import consuming
 from ingest_program import serving
 from kafka_broker import kafka_brokers
+from loopback import LOOPBACK
 from trackmate_contract.record import Stamp, to_headers
 from waiting_for import wait_until
 
@@ -58,8 +59,8 @@ def exposed(tmp_path_factory: pytest.TempPathFactory) -> Exposed:
         with serving(home, cluster) as program:
             bearer = {"Authorization": f"Bearer {program.key('server')}"}
             url = f"{program.url}/v1/events"
-            assert httpx.post(url, json={"n": 1}, headers=bearer, trust_env=False).is_success
-            of_ingest = httpx.get(program.metrics_url, trust_env=False, timeout=30).text
+            assert httpx.post(url, json={"n": 1}, headers=bearer, **LOOPBACK).is_success
+            of_ingest = httpx.get(program.metrics_url, **LOOPBACK, timeout=30).text
         producer = Producer(cluster.settings())
         headers: list[Any] = [*to_headers("e-1", Stamp(1_795_000_000_000, "web"))]
         producer.produce("acme.events", b"{}", headers=headers)
@@ -80,7 +81,7 @@ def exposed(tmp_path_factory: pytest.TempPathFactory) -> Exposed:
 
 
 def metrics(url: str) -> str:
-    return httpx.get(f"{url}/metrics", trust_env=False).text
+    return httpx.get(f"{url}/metrics", **LOOPBACK).text
 
 
 def read(text: str) -> Exposed:

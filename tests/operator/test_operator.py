@@ -14,6 +14,7 @@ import pytest
 
 from control_plane import ControlPlane
 from kafka_broker import Cluster
+from loopback import LOOPBACK
 from mounting import carried, files, keys
 from operating import Operating, blocked, condition, operating, ready, users, wait_for
 from tenants import affiliate, pipeline
@@ -153,7 +154,7 @@ def test_health_and_figures_are_served_and_a_line_names_its_look(
     url = f"http://127.0.0.1:{started['port']}"
 
     def get(path: str) -> httpx.Response:
-        return httpx.get(url + path, trust_env=False)
+        return httpx.get(url + path, **LOOPBACK)
 
     assert get("/healthz").json() == {"status": "ok", "reason": ""}
     assert get("/readyz").json() == {"status": "ok", "reason": ""}

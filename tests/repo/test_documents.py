@@ -15,6 +15,7 @@ from pathlib import Path
 import httpx
 import pytest
 
+from loopback import LOOPBACK
 from ports import free_port
 
 ROOT = Path(__file__).parents[2]
@@ -71,7 +72,7 @@ def running(copy: Path, port: int) -> Iterator[Path]:
 
 def answers(port: int) -> bool:
     try:
-        return httpx.get(f"http://127.0.0.1:{port}/readyz", trust_env=False).is_success
+        return httpx.get(f"http://127.0.0.1:{port}/readyz", **LOOPBACK).is_success
     except httpx.TransportError:
         return False
 
