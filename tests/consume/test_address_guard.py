@@ -23,8 +23,9 @@ from inside import LITERALS, RESOLVED
 from nameserver import asking, naming
 from receiver import Answer, Receiver, Request, receiving
 from trackmate_consume.sink import Down, Unfit
-from trackmate_consume.sinks.connecting import guarded, system_lookup
+from trackmate_consume.sinks.connecting import guarded
 from trackmate_consume.sinks.guard import Blocked, Guard, is_public, plain
+from trackmate_consume.sinks.resolving import system_lookup
 
 HARNESS = Path(__file__).parents[1] / "harness"
 

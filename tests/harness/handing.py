@@ -13,10 +13,10 @@ import uvloop
 from trackmate_consume.formats import FORMATS
 from trackmate_consume.ledger import Outcome
 from trackmate_consume.sink import Document, Sink, Translated
-from trackmate_consume.sinks.connecting import Lookup, system_lookup
 from trackmate_consume.sinks.http import HttpSink
 from trackmate_consume.sinks.kafka import KafkaSink
 from trackmate_consume.sinks.postgres import PostgresSink
+from trackmate_consume.sinks.resolving import Lookup, system_lookup
 from trackmate_contract.pipeline import Http, Kafka, Postgres
 from trackmate_contract.record import Record, Stamp
 from trackmate_contract.specs import SecretKeyRef

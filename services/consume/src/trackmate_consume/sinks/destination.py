@@ -14,8 +14,8 @@ from yarl import URL
 
 from trackmate_consume.sink import Unfit
 from trackmate_consume.sinks.answers import Words
-from trackmate_consume.sinks.connecting import spelled_out
 from trackmate_consume.sinks.guard import Blocked, Guard
+from trackmate_consume.sinks.resolving import spelled_out
 from trackmate_consume.sinks.secret import Secret, found
 from trackmate_consume.sinks.signing import Signer, signer_of
 from trackmate_consume.sinks.trust import add_authority

@@ -20,10 +20,11 @@ from trackmate_consume.formats import Format, bodies
 from trackmate_consume.ledger import Outcome
 from trackmate_consume.sink import Down, Translated
 from trackmate_consume.sinks.answers import Answer, bulk_fault_of, fault_of
-from trackmate_consume.sinks.connecting import Lookup, guarded, system_lookup
+from trackmate_consume.sinks.connecting import guarded
 from trackmate_consume.sinks.destination import Destination, destination
 from trackmate_consume.sinks.guard import Blocked
 from trackmate_consume.sinks.rate import Rate
+from trackmate_consume.sinks.resolving import Lookup, system_lookup
 from trackmate_consume.sinks.secret import Secret
 from trackmate_consume.sinks.trust import certificate_words
 from trackmate_consume.sinks.webhook_ids import batch_id, event_id

@@ -23,9 +23,9 @@ from trackmate_consume.formats import Format
 from trackmate_consume.ledger import Outcome
 from trackmate_consume.sink import Document, Down, Refused, Translated, Unfit
 from trackmate_consume.sinks import kafka_faults
-from trackmate_consume.sinks.connecting import Lookup, judged, spelled_out, system_lookup
 from trackmate_consume.sinks.guard import Blocked, Guard, Way
 from trackmate_consume.sinks.kafka_login import Login, login_of
+from trackmate_consume.sinks.resolving import Lookup, judged, spelled_out, system_lookup
 from trackmate_consume.sinks.secret import Secret
 from trackmate_contract.pipeline import Kafka
 from trackmate_contract.record import Record

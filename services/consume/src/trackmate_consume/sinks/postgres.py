@@ -21,11 +21,11 @@ from trackmate_consume.ledger import Outcome
 from trackmate_consume.sink import Down, Refused, Translated, Unfit
 from trackmate_consume.sinks import postgres_string
 from trackmate_consume.sinks.answers import Words
-from trackmate_consume.sinks.connecting import Lookup, judged, spelled_out, system_lookup
 from trackmate_consume.sinks.guard import Blocked, Guard, Way
 from trackmate_consume.sinks.postgres_faults import fault_of
 from trackmate_consume.sinks.postgres_session import Session, session
 from trackmate_consume.sinks.postgres_string import Connection, Host
+from trackmate_consume.sinks.resolving import Lookup, judged, spelled_out, system_lookup
 from trackmate_consume.sinks.secret import Secret, found
 from trackmate_consume.sinks.trust import add_authority, certificate_words
 from trackmate_contract.pipeline import Postgres
