@@ -18,6 +18,7 @@ from base64 import urlsafe_b64encode
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -72,6 +73,18 @@ num.io.threads=2
 Snapshots of the metadata are made often, because a broker that starts from records alone may forget
 every SCRAM user, where one of them removes a user (ScramDelta.apply, Kafka 4.1 to 4.3).
 """
+
+_TO_FORMAT = """\
+process.roles=broker,controller
+node.id=0
+controller.quorum.voters=0@127.0.0.1:9093
+listeners=BROKERS://127.0.0.1:9092,CONTROLLER://127.0.0.1:9093
+listener.security.protocol.map=BROKERS:PLAINTEXT,CONTROLLER:PLAINTEXT
+controller.listener.names=CONTROLLER
+inter.broker.listener.name=BROKERS
+log.dirs={data}
+"""
+"""What the tool wants to know; the ports are nobody's."""
 
 _SECURED = """\
 sasl.enabled.mechanisms=SCRAM-SHA-512
@@ -290,7 +303,6 @@ def _prepared(
     clients = Network(*(one[0] for one in ports)) if linked else Network()
     between = Network(*(one[2] for one in ports)) if linked else Network()
     voters = ",".join(f"{n}@127.0.0.1:{ports[n][1]}" for n in range(number))
-    cluster_id = urlsafe_b64encode(uuid4().bytes).decode().rstrip("=")
     brokers = []
     for n in range(number):
         folder = home / str(n)
@@ -314,7 +326,7 @@ def _prepared(
             authority.cert_pem.write_to_path(str(folder / "authority.pem"))
             text += _TLS.format(folder=folder, asked="required" if mutual else "none")
         (folder / "server.properties").write_text(text, "utf-8")
-        _format(folder, cluster_id, secured=secured)
+        _format(folder / "data", n, secured=secured)
         brokers.append(Broker(n, folder, clients.links[n].port if linked else ports[n][0]))
     ca_file = brokers[0].home / "authority.pem" if authority is not None else None
     own_file = home / "own.pem" if authority is not None and mutual else None
@@ -323,18 +335,40 @@ def _prepared(
     return Cluster(brokers, secured, ca_file, own_file, clients, between)
 
 
-def _format(folder: Path, cluster_id: str, *, secured: bool) -> None:
+def _format(data: Path, number: int, *, secured: bool) -> None:
+    """As Kafka's own tool does, which is a process of 0.8 s for each broker."""
+    data.mkdir(exist_ok=True)
+    for name, content in _formatted(secured=secured).items():
+        (data / name).write_bytes(content)
+    meta = data / "meta.properties"
+    own = {"node.id": str(number), "directory.id": _uuid()}
+    pairs = [line.partition("=")[::2] for line in meta.read_text("utf-8").splitlines()]
+    text = "\n".join(f"{name}={own.get(name, value)}" for name, value in pairs if name[0] != "#")
+    meta.write_text(text, "utf-8")
+
+
+@cache
+def _formatted(*, secured: bool) -> dict[str, bytes]:
+    """The files of a broker that has not run yet."""
     scram = f"SCRAM-SHA-512=[name={ADMIN},password={PASSWORD}]"
     arguments = ["--add-scram", scram] if secured else []
-    subprocess.run(
-        _java(
-            "kafka.tools.StorageTool",
-            *("format", f"--cluster-id={cluster_id}", "-c", str(folder / "server.properties")),
-            *arguments,
-        ),
-        check=True,
-        capture_output=True,
-    )
+    with tempfile.TemporaryDirectory(prefix="kafka-") as home:
+        settings, data = Path(home, "server.properties"), Path(home, "data")
+        settings.write_text(_TO_FORMAT.format(data=data), "utf-8")
+        subprocess.run(
+            _java(
+                "kafka.tools.StorageTool",
+                *("format", f"--cluster-id={_uuid()}", "-c", str(settings), *arguments),
+            ),
+            check=True,
+            capture_output=True,
+        )
+        return {file.name: file.read_bytes() for file in data.iterdir()}
+
+
+def _uuid() -> str:
+    """As Kafka writes them (`org.apache.kafka.common.Uuid`)."""
+    return urlsafe_b64encode(uuid4().bytes).decode().rstrip("=")
 
 
 def _java(*arguments: str) -> list[str]:
