@@ -111,8 +111,9 @@ class Program(Dev):
         """They are told in their order on their channels: who tells figures took all before."""
         self.metrics()
 
-    def tail(self, affiliate: str = "acme", *arguments: str) -> list[Stored]:
-        names = arguments or [stream["name"] for stream in self.settings["spec"]["streams"]]
+    def tail(self, affiliate: str = "acme", stream: str = "") -> list[Stored]:
+        streams = [declared["name"] for declared in self.settings["spec"]["streams"]]
+        names = [stream] if stream else streams
         return [stored for name in names for stored in self._stream(name)]
 
     def _stream(self, name: str) -> Iterator[Stored]:

@@ -3,16 +3,12 @@ The oracle of the fault tests: what the clients know against what the product sh
 documents and its books. Whatever was broken meanwhile, all of this holds afterwards.
 """
 
-import json
-from base64 import b64decode, b64encode
+from base64 import b64encode
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-import httpx
-
-from loopback import LOOPBACK
 from mix import Sent
 from running import Dev, Stored
 from trackmate_contract.names import document_key
@@ -41,24 +37,10 @@ class Found:
 def check(dev: Dev, ledger: Ledger) -> Found:
     """Wait until all is settled, and hold it against the clients' account."""
     dev.settle()
-    found = Found(_log(dev), dev.documents(), dev.audit())
+    found = Found(dev.tail(), dev.documents(), dev.audit())
     faults = list(compare(ledger, found))
     assert not faults, "\n".join([f"{len(faults)} faults:", *faults[:_MOST_SHOWN]])
     return found
-
-
-def _log(dev: Dev) -> list[Stored]:
-    """As `trackmate tail --json` shows it, without the start of a process for each look."""
-    answer = httpx.get(f"{dev.url}/api/affiliates/acme/records", **LOOPBACK, timeout=60)
-    lines = [json.loads(line) for line in answer.raise_for_status().iter_lines()]
-    return [
-        Stored(line["stream"], line["offset"], line["id"], line["sha256"], _bytes(line))
-        for line in lines
-    ]
-
-
-def _bytes(line: dict[str, Any]) -> bytes:
-    return b64decode(line["base64"])
 
 
 def compare(ledger: Ledger, found: Found) -> Iterator[str]:
