@@ -10,7 +10,7 @@ from typing import Any
 
 from trackmate.changes import Change, Plan, differences
 from trackmate.client import Client
-from trackmate.dev.declared import manifest_of
+from trackmate.declared import manifest_of
 from trackmate.errors import Refusal
 from trackmate.folder import Folder, Owner, Running, read_file, read_folder
 from trackmate.reaching import Target

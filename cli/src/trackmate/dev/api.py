@@ -13,8 +13,9 @@ from fastapi.responses import StreamingResponse
 from pydantic import BaseModel, Field
 
 from trackmate.backbone import Wanted
+from trackmate.declared import Declared
 from trackmate.dev import shown, views
-from trackmate.dev.declared import Declared, all_declared
+from trackmate.dev.declared import all_declared
 from trackmate.dev.instance import Instance
 from trackmate.embedded import keybook
 from trackmate.embedded.affiliate import EmbeddedAffiliate
