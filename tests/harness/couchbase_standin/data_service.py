@@ -76,11 +76,13 @@ class DataService:
         except (Malformed, ConnectionError, asyncio.IncompleteReadError, _Dropped):
             pass
         finally:
-            del self._connections[task]
             session.end()
             writer.close()
-            with suppress(OSError):
-                await writer.wait_closed()
+            try:
+                with suppress(OSError):
+                    await writer.wait_closed()  # with TLS, until the other side has said so too
+            finally:
+                del self._connections[task]
 
     async def drop_all(self) -> None:
         """Close every connection without a word."""
