@@ -37,15 +37,19 @@ def affiliate(found: EmbeddedAffiliate, url: str) -> dict[str, Any]:
         "snippet": paste.snippet(found.keys, url),
         "pinnedSnippet": paste.snippet(found.keys, url, pinned=True),
         "curl": paste.curl(found.keys, url),
-        "ledger": _ledger(found),
+        "ledger": books(found),
     }
 
 
-def _ledger(found: EmbeddedAffiliate) -> dict[str, Any]:
+def books(found: EmbeddedAffiliate) -> dict[str, Any]:
+    """Without a pipeline that is put away while they are asked for: that is on another thread."""
     ledger = found.ledger()
+    running = dict(found.pipelines.running)
     return {
         "accepted": ledger.accepted,
-        "pipelines": [_pipeline(line, found.pipelines.running[line.name]) for line in ledger.lines],
+        "pipelines": [
+            _pipeline(line, running[line.name]) for line in ledger.lines if line.name in running
+        ],
         "balanced": ledger.balanced,
         "faults": list(ledger.faults),
     }
@@ -54,7 +58,7 @@ def _ledger(found: EmbeddedAffiliate) -> dict[str, Any]:
 def pipeline(found: EmbeddedAffiliate, running: Running) -> dict[str, Any]:
     """One pipeline: its line of the ledger, and how it is."""
     name = running.pipeline.name
-    return next(line for line in _ledger(found)["pipelines"] if line["name"] == name)
+    return next(line for line in books(found)["pipelines"] if line["name"] == name)
 
 
 def _pipeline(line: Line, running: Running) -> dict[str, Any]:
