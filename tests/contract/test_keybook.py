@@ -16,6 +16,7 @@ from trackmate_contract import keybook
 from trackmate_contract.affiliate import Affiliate, Key
 from trackmate_contract.keybook import GRACE_MS, Book, UnknownKey
 from trackmate_contract.manifest import parse
+from trackmate_contract.quantity import seconds
 from trackmate_ingest import issued
 from trackmate_ingest.keys import Use
 
@@ -103,6 +104,16 @@ def test_a_secret_and_a_file_issue_the_same_keys(taken: list[Step]) -> None:
     ]
     read = issued.read(json.dumps(ours), spec)
     assert [key.expires_ms for key in read] == [key.expires_ms for key in theirs]
+
+
+def test_a_grace_beyond_all_calendars_ends_with_them() -> None:
+    """Else the operator would fail at the affiliate for ever."""
+    made = keybook.follow_spec((), keys_of(["web"]), now_ms=0)
+    book = keybook.rotate(made, "web", now_ms=0, grace_ms=seconds("999999999d") * 1000)
+
+    old, new = keybook.issued(book, keys_of(["web"]), root=ROOT, affiliate_id=ID, given={})
+
+    assert (old["expires"], new["expires"]) == ("9999-12-31T23:59:59.000Z", None)
 
 
 @given(st.lists(steps, max_size=8))

@@ -10,12 +10,11 @@ import hmac
 from base64 import b32encode
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
-from datetime import UTC, datetime
 from hashlib import sha256
 from typing import Any
 
 from .affiliate import Key
-from .quantity import epoch_ms
+from .quantity import epoch_ms, rfc3339
 
 GRACE_MS = 24 * 3600 * 1000
 """How long a value lives on after its key was rotated, or left the spec."""
@@ -136,13 +135,18 @@ def issued(
             "name": one.name,
             "key": given.get(one.name) or derive(root, affiliate_id, one.name, one.number),
             "use": one.use,
-            "created": _time(one.created_ms),
-            "expires": _time(_ends(one, by_name.get(one.name))),
+            "created": moment(one.created_ms),
+            "expires": moment(_ends(one, by_name.get(one.name))),
             "origins": list(one.origins),
         }
         for one in book
         if one.revoked_ms is None and not _awaited(by_name.get(one.name), given)
     ]
+
+
+def moment(at_ms: int | None) -> str | None:
+    """When a key was made, or ends, as that list says it."""
+    return None if at_ms is None else rfc3339(at_ms, timespec="milliseconds")
 
 
 def _awaited(key: Key | None, given: Mapping[str, str]) -> bool:
@@ -168,13 +172,6 @@ def _newest(book: Book, name: str) -> Generation:
 
 def _ordered(generations: Iterable[Generation]) -> Book:
     return tuple(sorted(generations, key=lambda one: (one.name, one.number)))
-
-
-def _time(at_ms: int | None) -> str | None:
-    if at_ms is None:
-        return None
-    moment = datetime.fromtimestamp(at_ms / 1000, UTC)
-    return f"{moment:%Y-%m-%dT%H:%M:%S}.{at_ms % 1000:03d}Z"
 
 
 def to_document(book: Book) -> list[dict[str, Any]]:

@@ -25,6 +25,8 @@ _LONGEST_QUOTE = 100
 
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_EARLIEST_MS = -62_135_596_800_000  # year 1 begins, the first moment of datetime and RFC 3339
+_LATEST_MS = 253_402_300_799_000  # year 9999 ends, the last
 
 
 def seconds(text: object) -> int:
@@ -92,6 +94,17 @@ def epoch_ms(moment: datetime) -> int:
     1001
     """
     return (moment - _EPOCH) // timedelta(milliseconds=1)
+
+
+def rfc3339(at_ms: int, *, timespec: str = "seconds") -> str:
+    """
+    A moment, or the nearest that RFC 3339 can write; `timespec` as of `datetime.isoformat`.
+
+    >>> rfc3339(0), rfc3339(-(10**18), timespec="milliseconds")
+    ('1970-01-01T00:00:00Z', '0001-01-01T00:00:00.000Z')
+    """
+    since = timedelta(milliseconds=min(max(at_ms, _EARLIEST_MS), _LATEST_MS))
+    return (_EPOCH + since).isoformat(timespec=timespec).replace("+00:00", "Z")
 
 
 def quoted(value: object) -> str:

@@ -12,11 +12,10 @@ from zoneinfo import ZoneInfo
 from fastapi import APIRouter, Depends, HTTPException, Query
 
 from trackmate.dev.api import Named
-from trackmate.dev.shown import rfc3339
 from trackmate.embedded.clock import now_ms
 from trackmate.insights.asking import Of, Scope
 from trackmate.insights.edges import Every, edges, fitting
-from trackmate_contract.quantity import epoch_ms, instant, quoted, seconds
+from trackmate_contract.quantity import epoch_ms, instant, quoted, rfc3339, seconds
 
 router = APIRouter(prefix="/api/affiliates/{name}/insights")
 

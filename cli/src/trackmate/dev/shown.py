@@ -3,7 +3,6 @@ An affiliate as the console's API shows it: address, keys, what to paste, and th
 """
 
 from dataclasses import asdict
-from datetime import UTC, datetime
 from typing import Any
 
 from trackmate.backbone import STORE
@@ -14,9 +13,8 @@ from trackmate.embedded.running import Running
 from trackmate_consume.ledger import Line
 from trackmate_consume.letters import Kept
 from trackmate_consume.pipeline import Condition
-
-_EARLIEST_S = -62_135_596_800  # the beginning of year 1, the first moment of datetime and RFC 3339
-_LATEST_S = 253_402_300_799  # the end of year 9999, the last
+from trackmate_contract.keybook import moment
+from trackmate_contract.quantity import rfc3339
 
 
 def affiliate(found: EmbeddedAffiliate, url: str) -> dict[str, Any]:
@@ -122,7 +120,7 @@ def dead_letter(kept: Kept) -> dict[str, Any]:
         "reason": letter.reason,
         "detail": letter.detail,
         "attempts": letter.attempts,
-        "dead": _moment(kept.dead_ms),
+        "dead": rfc3339(kept.dead_ms),
     }
 
 
@@ -131,22 +129,7 @@ def write_key(key: IssuedKey) -> dict[str, Any]:
         "name": key.name,
         "key": key.value,
         "use": key.use.value,
-        "created": rfc3339(key.created_ms, timespec="milliseconds"),
-        "expires": _moment(key.expires_ms, timespec="milliseconds"),
+        "created": moment(key.created_ms),
+        "expires": moment(key.expires_ms),
         "origins": list(key.origins),
     }
-
-
-def _moment(epoch_ms: int | None, *, timespec: str = "seconds") -> str | None:
-    return None if epoch_ms is None else rfc3339(epoch_ms, timespec=timespec)
-
-
-def rfc3339(epoch_ms: int, *, timespec: str = "seconds") -> str:
-    """
-    A moment, or the nearest that RFC 3339 can write; `timespec` as of `datetime.isoformat`.
-
-    >>> rfc3339(0), rfc3339(-(10**18), timespec="milliseconds")
-    ('1970-01-01T00:00:00Z', '0001-01-01T00:00:00.000Z')
-    """
-    seconds = min(max(epoch_ms / 1000, _EARLIEST_S), _LATEST_S)
-    return datetime.fromtimestamp(seconds, UTC).isoformat(timespec=timespec).replace("+00:00", "Z")
