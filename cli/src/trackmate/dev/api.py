@@ -33,21 +33,26 @@ router = APIRouter(prefix="/api/affiliates")
 manifests = APIRouter(prefix="/api/manifests")
 
 
-def instance_of(request: Request) -> Instance:
+# What looks into what runs is a coroutine: a file that is saved changes it on the same loop. What
+# waits for the log or the books is none, and FastAPI gives it a thread.
+
+
+async def instance_of(request: Request) -> Instance:
     found: Instance = request.app.state.instance
     return found
 
 
-def running(name: str, request: Request) -> EmbeddedAffiliate:
-    """The affiliate that the path names; 404 with what there is."""
-    affiliates = instance_of(request).affiliates
-    if name not in affiliates:
-        known = ", ".join(sorted(affiliates)) or "none"
-        raise HTTPException(404, f"No affiliate {name!r} runs here. There is: {known}.")
-    return affiliates[name]
-
-
 Here = Annotated[Instance, Depends(instance_of)]
+
+
+async def running(name: str, here: Here) -> EmbeddedAffiliate:
+    """The affiliate that the path names; 404 with what there is."""
+    if name not in here.affiliates:
+        known = ", ".join(sorted(here.affiliates)) or "none"
+        raise HTTPException(404, f"No affiliate {name!r} runs here. There is: {known}.")
+    return here.affiliates[name]
+
+
 Named = Annotated[EmbeddedAffiliate, Depends(running)]
 
 
@@ -69,7 +74,7 @@ def list_affiliates(here: Here, request: Request) -> dict[str, Any]:
 
 
 @manifests.get("")
-def list_manifests(here: Here) -> list[Declared]:
+async def list_manifests(here: Here) -> list[Declared]:
     """What is declared and runs."""
     return all_declared(here)
 
@@ -153,7 +158,7 @@ async def revoke_key(found: Named, here: Here, key: str) -> list[dict[str, Any]]
     return await _change(found, here, lambda c: keybook.revoke(c, key, now_ms=now_ms()))
 
 
-def pipeline_of(found: Named, pipeline: str) -> Running:
+async def pipeline_of(found: Named, pipeline: str) -> Running:
     """The pipeline that the path names; 404 with what there is."""
     if pipeline not in found.pipelines.running:
         known = ", ".join(sorted(found.pipelines.running))
@@ -180,7 +185,7 @@ class ReplayLetters(BaseModel):
 @router.post("/{name}/pipelines/{pipeline}/pause")
 async def pause_pipeline(found: Named, running: NamedPipeline, pause: Pause) -> dict[str, Any]:
     await running.pause(pause.reason)
-    return shown.pipeline(found, running)
+    return await asyncio.to_thread(shown.pipeline, found, running)
 
 
 @router.post("/{name}/pipelines/{pipeline}/resume")
@@ -188,7 +193,7 @@ async def resume_pipeline(found: Named, running: NamedPipeline) -> dict[str, Any
     await running.resume()
     if running.control.paused:
         raise HTTPException(409, f"It stays paused: {running.control.paused}.")
-    return shown.pipeline(found, running)
+    return await asyncio.to_thread(shown.pipeline, found, running)
 
 
 @router.get("/{name}/pipelines/{pipeline}/dead-letters")

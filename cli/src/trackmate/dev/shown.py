@@ -55,8 +55,8 @@ def books(found: EmbeddedAffiliate) -> dict[str, Any]:
 
 def pipeline(found: EmbeddedAffiliate, running: Running) -> dict[str, Any]:
     """One pipeline: its line of the ledger, and how it is."""
-    name = running.pipeline.name
-    return next(line for line in books(found)["pipelines"] if line["name"] == name)
+    [line] = found.backbone.ledger([running.group]).lines
+    return _pipeline(line, running)
 
 
 def _pipeline(line: Line, running: Running) -> dict[str, Any]:
