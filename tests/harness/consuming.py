@@ -19,6 +19,7 @@ import yaml
 
 from loopback import LOOPBACK
 from waiting_for import wait_until
+from whole_lines import whole_lines
 
 PROGRAM = str(Path(sys.executable).with_name("trackmate-consume"))
 _STARTED = re.compile(r'"metrics": (\d+)')
@@ -34,7 +35,7 @@ class Consuming:
 
     @property
     def log(self) -> str:
-        return self.log_file.read_text("utf-8")
+        return whole_lines(self.log_file)
 
     @property
     def url(self) -> str:

@@ -29,6 +29,7 @@ from running import Dev, Stored
 from trackmate_contract.names import topic
 from trackmate_contract.record import from_headers
 from waiting_for import wait_until
+from whole_lines import whole_lines
 
 PROGRAM = str(Path(sys.executable).with_name("trackmate-ingest"))
 
@@ -65,8 +66,7 @@ class Program(Dev):
 
     @property
     def log(self) -> str:
-        """The lines that are whole: another may be half written."""
-        return self.log_file.read_text("utf-8").rpartition("\n")[0]
+        return whole_lines(self.log_file)
 
     def said(self, message: str) -> list[dict[str, Any]]:
         """The lines of the log with this message."""

@@ -21,6 +21,7 @@ from cluster_access import Cluster
 from kafka_broker import ADMIN, PASSWORD
 from kafka_broker import Cluster as Kafka
 from waiting_for import wait_until
+from whole_lines import whole_lines
 
 PROGRAM = str(Path(sys.executable).with_name("trackmate-operator"))
 SYSTEM = "trackmate-system"
@@ -37,12 +38,11 @@ class Operating:
 
     @property
     def log(self) -> str:
-        return self.log_file.read_text("utf-8", "replace")
+        return whole_lines(self.log_file)
 
     def said(self, message: str) -> list[dict[str, Any]]:
-        """The lines of its log with this message. The last may be half written."""
-        whole = self.log.rpartition("\n")[0].splitlines()
-        lines = [json.loads(line) for line in whole if line.startswith("{")]
+        """The lines of its log with this message."""
+        lines = [json.loads(line) for line in self.log.splitlines() if line.startswith("{")]
         return [line for line in lines if line["message"] == message]
 
     def kill(self) -> None:

@@ -11,6 +11,7 @@ import yaml
 
 from cluster_access import Cluster
 from operating import SYSTEM
+from whole_lines import whole_lines
 
 FILES = Path(__file__).parents[2] / "charts/trackmate/files"
 RBAC = FILES / "rbac.yaml"
@@ -65,7 +66,7 @@ def refused(plane: Cluster) -> list[tuple[str, Any]]:
 
 
 def _requests(plane: Cluster) -> Iterator[dict[str, Any]]:
-    for line in (plane.home / "audit.log").read_text().splitlines():
+    for line in whole_lines(plane.home / "audit.log").splitlines():
         request = json.loads(line)
         if request["user"]["username"] == ACCOUNT and request["stage"] == "ResponseComplete":
             yield request

@@ -18,6 +18,7 @@ from typing import Any, NamedTuple
 import httpx
 
 from loopback import LOOPBACK
+from whole_lines import whole_lines
 
 TRACKMATE = str(Path(sys.executable).with_name("trackmate"))
 
@@ -66,7 +67,7 @@ class Dev:
 
     @property
     def log(self) -> str:
-        return (self.home / "dev.log").read_text("utf-8")
+        return whole_lines(self.home / "dev.log")
 
     def command(
         self, *arguments: str, stdin: bytes | None = None

@@ -20,6 +20,7 @@ from operating import Operating, blocked, condition, operating, ready, users, wa
 from tenants import affiliate, pipeline
 from trackmate_contract.names import topic
 from waiting_for import wait_until
+from whole_lines import whole_lines
 
 pytestmark = [pytest.mark.needs("cluster"), pytest.mark.needs("kafka"), pytest.mark.timeout(240)]
 
@@ -118,7 +119,7 @@ def test_after_ready_nothing_is_written_any_more(plane: ControlPlane, operator: 
 
 def audited(plane: ControlPlane, name: str) -> Iterator[dict[str, Any]]:
     """The operator's requests about one affiliate, by the API server's own log."""
-    for line in (plane.home / "audit.log").read_text().splitlines():
+    for line in whole_lines(plane.home / "audit.log").splitlines():
         request = json.loads(line)
         about = request.get("objectRef", {})
         agent = request.get("userAgent", "")
