@@ -20,6 +20,7 @@ from couchbase.management.users import User as SdkUser
 from couchbase.options import ClusterOptions
 
 from couchbase_standin.standin import ADMIN, Role, Standin, standing
+from loopback import LOOPBACK
 
 BUCKETS, USERS = "/pools/default/buckets", "/settings/rbac/users/local"
 
@@ -34,7 +35,7 @@ def ask(
     standin: Standin, method: str, path: str, *, as_: tuple[str, str] | None = None, **form: Any
 ) -> httpx.Response:
     login = as_ or (ADMIN.id, ADMIN.password)
-    return httpx.request(method, standin.url + path, auth=login, data=form or None)
+    return httpx.request(method, standin.url + path, auth=login, data=form or None, **LOOPBACK)
 
 
 def make_bucket(standin: Standin, name: str, **form: Any) -> httpx.Response:

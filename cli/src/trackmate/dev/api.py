@@ -15,7 +15,6 @@ from pydantic import BaseModel, Field
 from trackmate.backbone import Wanted
 from trackmate.declared import Declared
 from trackmate.dev import shown, views
-from trackmate.dev.declared import all_declared
 from trackmate.dev.instance import Instance
 from trackmate.embedded import keybook
 from trackmate.embedded.affiliate import EmbeddedAffiliate
@@ -76,7 +75,7 @@ def list_affiliates(here: Here, request: Request) -> dict[str, Any]:
 @manifests.get("")
 async def list_manifests(here: Here) -> list[Declared]:
     """What is declared and runs."""
-    return all_declared(here)
+    return shown.all_declared(here)
 
 
 @router.get("/{name}")

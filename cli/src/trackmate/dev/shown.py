@@ -6,7 +6,9 @@ from dataclasses import asdict
 from typing import Any
 
 from trackmate.backbone import STORE
+from trackmate.declared import Declared, manifest_of
 from trackmate.dev import paste, views
+from trackmate.dev.instance import Instance
 from trackmate.embedded.affiliate import EmbeddedAffiliate
 from trackmate.embedded.keybook import IssuedKey
 from trackmate.embedded.running import Running
@@ -51,6 +53,17 @@ def books(found: EmbeddedAffiliate) -> dict[str, Any]:
         "balanced": ledger.balanced,
         "faults": list(ledger.faults),
     }
+
+
+def all_declared(instance: Instance) -> list[Declared]:
+    """What is declared and runs."""
+    found, files = [], instance.files
+    for name, running in sorted(instance.affiliates.items()):
+        found.append(manifest_of(running.affiliate, name, files[name,]))
+        for pipeline, declaration in sorted(running.pipelines.declared.items()):
+            file = files[running.affiliate.namespace, pipeline]
+            found.append(manifest_of(declaration.manifest, f"{name}/{pipeline}", file))
+    return found
 
 
 def pipeline(found: EmbeddedAffiliate, running: Running) -> dict[str, Any]:
