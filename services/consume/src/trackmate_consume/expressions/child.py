@@ -189,8 +189,19 @@ def _cel_faults(text: str) -> str:
     )
 
 
+_MEANT = {"=": "==", "&": "&&", "|": "||", "and": "&&", "or": "||"}
+"""What other languages write, and CEL does not know."""
+
+
 def _cel_words(words: str) -> str:
+    """
+    >>> _cel_words("Syntax error: token recognition error at: '=1'")
+    "Syntax error: token recognition error at: '=1'; write '=='"
+    """
     words = re.sub(r" expecting \{.*\}| \[[A-Z_]+\]$", "", words)
+    foreign = re.search(r"(?:recognition error at:|mismatched input) '([=&|]|and\b|or\b)", words)
+    if foreign:
+        return f"{words}; write '{_MEANT[foreign[1]]}'"
     return re.sub(r"(undeclared reference to '.*') \(in .*\)", r"\1; there are event and tm", words)
 
 
